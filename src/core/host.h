@@ -1,0 +1,215 @@
+/* host.h - the agent's mind: what a host holds, what is wanted of it, and the next step. Pure.
+ *
+ *   event -> host_step() -> changed rows (the caller writes them to the ledger, durably) -> orders (the caller
+ *   carries them out) -> events.
+ *
+ *   - Level, not edge: decides from the last scan and the last wants, never from what it thinks it did.
+ *   - At most one order per drive and one for the hypervisor is under way at any time.
+ *   - Every order that changes a device or a domain is preceded by a changed row that names it (intent).
+ *   - Fencing: wants of a lower incarnation, another registration or a lower revision change nothing.
+ *   - Shrinks before it grows: detach, delete, create, attach, erase.
+ *   - Never names a namespace that is neither a slice of the ledger nor, while the drive is being cut for the first
+ *     time, one of the factory namespaces that the fresh look before adoption found blank. */
+#ifndef NSMITH_HOST_H
+#define NSMITH_HOST_H
+
+#include "base/err.h"
+#include "base/rng.h"
+#include "model/drive.h"
+#include "model/erasure.h"
+#include "model/slice.h"
+#include "model/sync.h"
+
+/* A namespace as it is known by more than its number. */
+struct ns_ident {
+    struct nsid nsid;
+    uint64_t size_bytes;
+    uint8_t nguid[16], eui64[8];
+};
+
+struct host_drive {
+    /* durable when adopt is not ADOPT_NONE */
+    struct drive_ident ident;
+    struct uuid adoption;
+    enum adopt adopt;
+    struct layout layout;
+    char why[WHY_MAX];
+    struct ns_ident factory[DRIVE_NS_MAX]; /* namespaces that adoption gives up */
+    size_t factory_count;
+    struct slice_id creating; /* not empty: a create is intended for this slice, with what was there before: */
+    uint64_t creating_free_bytes;
+    struct nsid creating_known[DRIVE_NS_MAX];
+    size_t creating_known_count;
+    uint32_t erasures; /* how often slices of it were erased; for people */
+    /* not durable */
+    bool changed;
+    bool present;          /* the last listing showed it */
+    bool scanned;          /* seen is newer than the last order */
+    uint64_t scanned_ms;
+    struct drive_seen seen;
+    bool busy;             /* an order is under way */
+    uint32_t failures;     /* in a row */
+    uint64_t not_before_ms; /* the next order */
+    uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
+    bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
+    struct want_drive want; /* adoption.v empty: none */
+};
+
+struct host_slice {
+    struct slice slice; /* slice.changed: to be written */
+    /* not durable */
+    bool node_known;
+    bool block_device;
+    uint64_t dev, ino, rdev;
+    uint32_t failures;
+    uint64_t not_before_ms; /* the next erase or look at its node */
+    uint64_t busy_since_ms; /* first time that an erase found it in use, 0: not */
+    bool want_known;
+    struct want_slice want; /* the server's last word */
+};
+
+struct host_vm {
+    struct want_vm want;   /* durable: spec, claim, slices, power, counters */
+    uint32_t starts_done, reboots_done;
+    struct uuid boot;      /* host boot in which it was started last */
+    bool changed, removed; /* removed: the row goes */
+    /* not durable */
+    bool seen_known;
+    struct vm_report seen;
+    char why[WHY_MAX];
+    uint32_t failures;
+    uint64_t not_before_ms;
+    uint64_t stop_since_ms;
+};
+
+struct host {
+    /* durable */
+    struct name name;
+    uint64_t incarnation, wants_revision;
+    uint64_t seq;             /* ledger number, grows with each hand-out and each verified erase */
+    uint64_t erasure_seq;     /* of the newest record */
+    char erasure_hash[65];    /* its hash */
+    struct host_drive drives[HOST_DRIVES_MAX];
+    size_t drive_count;
+    struct host_slice slices[HOST_SLICES_MAX];
+    size_t slice_count;
+    struct host_vm vms[HOST_VMS_MAX];
+    size_t vm_count;
+    bool changed; /* the durable numbers above */
+    /* not durable */
+    uint64_t registration; /* given by the server at this start */
+    struct uuid boot;      /* of this host */
+    struct rng rng;        /* for ids and seeds; seeded by the caller */
+    bool wants_known;
+    bool virt_known;
+    bool virt_busy;
+    uint64_t virt_listed_ms, listed_ms;
+    bool list_busy;
+    bool list_due;  /* something says that drives came or went */
+};
+
+#define ORDER_KINDS(X)                                                                                                 \
+    X(ORDER_LIST, "list")         /* which controllers are there, and scan those that are new */                      \
+    X(ORDER_SCAN, "scan")         /* one drive, with all checks for foreign data when `fresh` */                       \
+    X(ORDER_CREATE, "create")                                                                                          \
+    X(ORDER_ATTACH, "attach")                                                                                          \
+    X(ORDER_DETACH, "detach")                                                                                          \
+    X(ORDER_DELETE, "delete")                                                                                          \
+    X(ORDER_ERASE, "erase")                                                                                            \
+    X(ORDER_NODE, "node")         /* open, identify, tell path and inode */                                           \
+    X(ORDER_VIRT_LIST, "vm list")                                                                                      \
+    X(ORDER_VM_START, "vm start")                                                                                      \
+    X(ORDER_VM_SHUTDOWN, "vm shutdown")                                                                                \
+    X(ORDER_VM_REBOOT, "vm reboot")                                                                                    \
+    X(ORDER_VM_DESTROY, "vm destroy")                                                                                  \
+    X(ORDER_VM_UNDEFINE, "vm undefine")
+
+enum order_kind {
+#define X(kind, word) kind,
+    ORDER_KINDS(X)
+#undef X
+        ORDER_KIND_COUNT
+};
+
+const char *order_word(enum order_kind kind);
+
+struct order {
+    enum order_kind kind;
+    /* drive orders */
+    struct drive_ident ident;
+    bool fresh; /* scan: look for foreign data too */
+    struct ns_ident ns;
+    struct slice_id slice;
+    uint64_t size_blocks; /* create */
+    uint8_t lbaf;
+    uint32_t block_bytes;
+    enum erase_method method;
+    uint64_t generation;
+    uint8_t seed[16];
+    struct erasure_id erasure;
+    char firmware[9]; /* for the record */
+    /* VM orders */
+    struct uuid vm;
+};
+
+enum { HOST_ORDERS_MAX = HOST_DRIVES_MAX + 4 };
+
+struct host_orders {
+    struct order at[HOST_ORDERS_MAX];
+    size_t count;
+    uint64_t wake_ms; /* step again then at the latest, with HOST_TICK */
+};
+
+enum host_event_kind {
+    HOST_TICK,
+    HOST_WANTS,      /* wants */
+    HOST_LISTED,     /* the drives that are there: idents[] */
+    HOST_SEEN,       /* a scan of one drive ended: seen, fresh (or ok = false: it could not be read) */
+    HOST_DONE,       /* a drive order ended: order, ok, err, nsid, node, erasure */
+    HOST_DRIVE_SAID, /* the drive said that the erase of `order` is done: verification begins */
+    HOST_PROGRESS,   /* of order.slice: percent */
+    HOST_VIRT,       /* the hypervisor's list */
+    HOST_VM_DONE,    /* a VM order ended: order, ok, err */
+};
+
+struct host_event {
+    enum host_event_kind kind;
+    uint64_t now_ms; /* the only clock the core knows; monotonic */
+    const struct wants *wants;
+    const struct drive_ident *idents;
+    size_t ident_count;
+    const struct drive_seen *seen;
+    bool fresh;
+    const struct order *order; /* the order that ended */
+    bool ok;
+    const struct err *err; /* !ok */
+    struct nsid nsid;      /* HOST_DONE of a create */
+    bool block_device;     /* HOST_DONE of a node */
+    uint64_t dev, ino, rdev;
+    const char *path;
+    const struct erasure *erasure; /* HOST_DONE of an erase */
+    unsigned percent;
+    const struct vm_report *vms;
+    size_t vm_count;
+};
+
+/* record_wanted: the event ended an erase: the caller fills the record's seq from host->erasure_seq, signs it and
+ * saves it together with the changed rows. */
+struct host_result {
+    bool took_wants;
+    bool record_wanted;
+};
+
+void host_step(struct host *host, const struct host_event *event, struct host_orders *out, struct host_result *result);
+/* Orders that were under way when the process ended are not: call once after loading the ledger. */
+void host_start(struct host *host, const struct uuid *boot, uint64_t rng_seed, uint64_t registration);
+void host_clear_changed(struct host *host);
+/* What the server is told. */
+void host_report(const struct host *host, struct report *out);
+/* The name of the first broken invariant, or NULL. */
+const char *host_broken(const struct host *host);
+
+struct host_drive *host_drive_find(struct host *host, const struct drive_ident *ident);
+struct host_slice *host_slice_find(struct host *host, const struct slice_id *id);
+
+#endif

@@ -1,0 +1,45 @@
+/* host_priv.h - what the files of the agent's mind share among themselves: host.c (events, wants, report),
+ * host_drive.c (cutting, erasing), host_vm.c (domains). Nobody else includes it. */
+#ifndef NSMITH_HOST_PRIV_H
+#define NSMITH_HOST_PRIV_H
+
+#include "core/host.h"
+#include "core/slice_step.h"
+
+enum {
+    RESCAN_MS = 60000,          /* a drive is looked at anew after that, whatever happens */
+    LIST_MS = 30000,            /* which drives are there */
+    VIRT_LIST_MS = 2000,        /* while there are VMs */
+    BACKOFF_MS = 500,           /* doubles with each failure in a row */
+    BACKOFF_MS_MAX = 30000,
+    DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
+    ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
+    VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
+    VM_START_TRIES = 3,
+};
+
+void wake_at(struct host_orders *out, uint64_t when_ms);
+uint64_t backoff_ms(uint32_t failures);
+struct order *order_add(struct host_orders *out, enum order_kind kind);
+void slice_id_make(struct host *host, struct slice_id *out);
+void erasure_id_make(struct host *host, struct erasure_id *out);
+
+/* Takes an edge that must be there by construction, and marks the row. */
+void slice_do(struct host_slice *slice, const struct slice_event *event);
+bool slice_on(const struct host_slice *slice, const struct host_drive *drive);
+
+void drive_listed(struct host *host, const struct host_event *event);
+void drive_saw(struct host *host, const struct host_event *event);
+void drive_done(struct host *host, const struct host_event *event, struct host_result *result);
+void drive_said(struct host *host, const struct host_event *event);
+void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
+void drive_want(struct host *host, const struct want_drive *want);
+
+void vm_want(struct host *host, const struct want_vm *want);
+void vms_listed(struct host *host, const struct host_event *event);
+void vm_done(struct host *host, const struct host_event *event);
+void vms_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
+/* A VM that holds this claim is not known to be gone. */
+bool vm_holds(const struct host *host, const struct claim_id *claim);
+
+#endif
