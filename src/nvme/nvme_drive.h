@@ -1,0 +1,59 @@
+/* nvme_drive.h - what nsmith does with a drive, in terms of commands through a port.
+ * Each function sends on the descriptor it was given; each mutating one first asks the drive who it is on that same
+ * descriptor (Identify Controller) and, where a namespace is named, what that namespace is, and refuses
+ * (ERR_CONFLICT) when either is not what the caller expects: invariant 5. */
+#ifndef NSMITH_NVME_DRIVE_H
+#define NSMITH_NVME_DRIVE_H
+
+#include "model/drive.h"
+#include "nvme/nvme_port.h"
+
+/* Everything but `foreign` and ns[].path's contents check; ns[].path is filled. Health is best effort. */
+bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err);
+
+/* Who answers on this descriptor: Identify Controller and nothing else. */
+bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, struct err *err);
+
+struct nvme_ns_spec {
+    uint64_t size_blocks; /* NSZE = NCAP */
+    uint8_t lbaf;
+};
+
+/* Which namespace is meant: identity as it was seen before. Zero nguid and eui64 are not compared. */
+struct nvme_ns_ident {
+    struct nsid nsid;
+    uint64_t size_bytes;
+    uint8_t nguid[16], eui64[8];
+};
+
+bool nvme_expect(struct nvme_dev *dev, const struct drive_ident *who, struct err *err);
+bool nvme_expect_ns(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err);
+
+bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_spec *spec, struct nsid *out,
+                 struct err *err);
+bool nvme_delete(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err);
+/* To or from the controller whose CNTLID this descriptor reports; "already" is success. */
+bool nvme_attach(struct nvme_dev *dev, const struct drive_ident *who, struct nsid nsid, struct err *err);
+bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err);
+
+/* Format NVM with the LBA format in use. ses: 1 user data, 2 cryptographic (0 is not offered: it is no erase).
+ * Refused (ERR_UNSAFE) when a fresh Identify shows FNA bit 0 or 1 and the drive holds any other namespace. */
+bool nvme_format(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, unsigned ses,
+                 uint32_t timeout_ms, struct err *err);
+/* Sanitize Namespace 8Ch (crypto erase): starts it. Progress and result come from nvme_progress(). */
+bool nvme_sanitize_ns(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns,
+                      uint32_t timeout_ms, struct err *err);
+
+struct nvme_progress {
+    bool running; /* a format or sanitize is under way on the namespace */
+    bool known;   /* the drive says how far */
+    unsigned percent; /* done */
+    bool failed;  /* the last sanitize of the namespace failed */
+};
+
+bool nvme_progress(struct nvme_dev *dev, struct nsid nsid, struct nvme_progress *out, struct err *err);
+
+/* Waits until the host shows the attached namespace: its own event, then a rescan. ERR_BUSY after wait_ms. */
+bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, uint32_t wait_ms, char path[PATH_TEXT_MAX], struct err *err);
+
+#endif

@@ -1,0 +1,153 @@
+/* soft_log.c - Get Log Page (02h) and the few features (09h, 0Ah) that hosts ask for. */
+#include "nvme/soft_drive.h"
+
+#include <string.h>
+
+static size_t log_smart(const struct soft_drive *drive, struct nvme_wire_smart *page)
+{
+    page->temperature = le16_of(303);
+    page->available_spare = 100;
+    page->spare_threshold = 10;
+    page->units_read = le128_of(drive->reads / 1000);
+    page->units_written = le128_of(drive->writes / 1000);
+    page->host_reads = le128_of(drive->reads);
+    page->host_writes = le128_of(drive->writes);
+    page->power_on_hours = le128_of(drive->now_ms / 3600000);
+    return sizeof(*page);
+}
+
+/* 04h: attached, detached or formatted since the list was last read. Reading clears it unless RAE is set. */
+static size_t log_changed(struct soft_drive *drive, bool retain, struct nvme_wire_ns_list *page)
+{
+    size_t count = 0;
+    for (uint32_t nsid = 1; nsid <= SOFT_NS_MAX; nsid++)
+        if (drive->changed[nsid])
+            page->nsid[count++] = le32_of(nsid);
+    if (!retain)
+        memset(drive->changed, 0, sizeof(drive->changed));
+    return sizeof(*page);
+}
+
+static size_t log_effects(const struct soft_drive *drive, struct nvme_wire_effects *page)
+{
+    const struct soft_profile *profile = &drive->profile;
+    const struct le32 plain = le32_of(NVME_EFFECT_SUPPORTED);
+    const struct le32 writes = le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT);
+    const struct le32 erases = le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT | 1u << NVME_EFFECT_CSE_SHIFT);
+    const struct le32 inventory = le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_INVENTORY);
+    page->admin[NVME_OP_GET_LOG] = page->admin[NVME_OP_IDENTIFY] = plain;
+    page->admin[NVME_OP_SET_FEATURES] = page->admin[NVME_OP_GET_FEATURES] = plain;
+    if (profile->ns_management)
+        page->admin[NVME_OP_NS_MANAGEMENT] = page->admin[NVME_OP_NS_ATTACHMENT] = inventory;
+    if (profile->format)
+        page->admin[NVME_OP_FORMAT] =
+            le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT | NVME_EFFECT_CAPABILITY | 1u << NVME_EFFECT_CSE_SHIFT);
+    if (profile->sanitize_block || profile->sanitize_crypto || profile->sanitize_overwrite)
+        page->admin[NVME_OP_SANITIZE] =
+            le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT | 2u << NVME_EFFECT_CSE_SHIFT);
+    if (profile->sanitize_ns)
+        page->admin[NVME_OP_SANITIZE_NS] = erases;
+    page->io[NVME_IO_FLUSH] = page->io[NVME_IO_READ] = plain;
+    page->io[NVME_IO_WRITE] = writes;
+    if (profile->write_zeroes)
+        page->io[NVME_IO_WRITE_ZEROES] = writes;
+    if (profile->deallocate)
+        page->io[NVME_IO_DSM] = writes;
+    return sizeof(*page);
+}
+
+/* 81h: of the drive, or (Base 2.3, drives with Sanitize Namespace) of one namespace. 0: no such log. */
+static size_t log_sanitize(struct soft_drive *drive, uint32_t nsid, struct nvme_wire_sanitize *page)
+{
+    const struct soft_profile *profile = &drive->profile;
+    const bool of_drive = nsid == 0 || nsid == NVME_NSID_ALL;
+    const struct soft_op *op = &drive->state.op;
+    uint8_t status = drive->state.sanitized;
+    bool running = op->kind == SOFT_OP_SANITIZE;
+    if (of_drive && !profile->sanitize_block && !profile->sanitize_crypto && !profile->sanitize_overwrite)
+        return 0;
+    page->scdw10 = le32_of(drive->state.sanitize_cdw10);
+    if (!of_drive) {
+        const struct soft_ns *ns = soft_state_ns(&drive->state, nsid);
+        if (!profile->sanitize_ns || ns == NULL)
+            return 0;
+        status = ns->sanitized;
+        running = op->kind == SOFT_OP_SANITIZE_NS && op->nsid == nsid;
+        page->scdw10 = le32_of(status == NVME_SSTAT_NEVER ? 0 : NVME_SANACT_CRYPTO);
+    }
+    page->mnsoip = le32_of(profile->sanitize_ns ? 1 : 0);
+    page->stnsid = le32_of(of_drive ? 0 : nsid);
+    page->sstat = le16_of(running ? NVME_SSTAT_RUNNING : status);
+    const uint32_t done = soft_op_fraction(drive);
+    page->sprog = le16_of(running && done < 0xffff ? (uint16_t)done : 0xffff);
+    page->eto = page->etbe = page->etce = le32_of(profile->sanitize_ms / 1000 + 1);
+    page->etond = page->etbend = page->etcend = le32_of(0xffffffff); /* no estimate */
+    return sizeof(*page);
+}
+
+/* Fills the page and returns its size; 0: there is no such log. */
+static size_t make_page(struct soft_drive *drive, const struct nvme_cmd *cmd, uint8_t page[NVME_PAGE])
+{
+    union {
+        uint8_t *bytes;
+        struct nvme_wire_smart *smart;
+        struct nvme_wire_ns_list *list;
+        struct nvme_wire_effects *effects;
+        struct nvme_wire_sanitize *sanitize;
+    } at = {page};
+    switch (cmd->cdw10 & 0xff) {
+    case NVME_LID_ERROR:
+        return NVME_PAGE; /* no errors to tell of: entries with count 0 */
+    case NVME_LID_SMART:
+        return log_smart(drive, at.smart);
+    case NVME_LID_CHANGED_NS:
+        return log_changed(drive, cmd->cdw10 & 1u << 15, at.list);
+    case NVME_LID_EFFECTS:
+        return log_effects(drive, at.effects);
+    case NVME_LID_SANITIZE:
+        return log_sanitize(drive, cmd->nsid, at.sanitize);
+    default:
+        return 0;
+    }
+}
+
+uint16_t soft_get_log(struct soft_drive *drive, struct soft_call *call)
+{
+    const struct nvme_cmd *cmd = call->cmd;
+    const uint64_t want = ((uint64_t)(cmd->cdw10 >> 16) + ((uint64_t)(cmd->cdw11 & 0xffff) << 16) + 1) * 4;
+    const uint64_t offset = cmd->cdw12 | (uint64_t)cmd->cdw13 << 32;
+    const uint32_t lid = cmd->cdw10 & 0xff;
+    uint8_t page[NVME_PAGE] = {0};
+    if (cmd->cdw10 & 0x7f00 || cmd->cdw11 >> 16 || cmd->cdw14 || cmd->cdw15 || cmd->data_len != want || offset % 4)
+        return NVME_ST_INVALID_FIELD;
+    if (lid != NVME_LID_SANITIZE && cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL)
+        return NVME_ST_INVALID_FIELD;
+    const size_t size = make_page(drive, cmd, page);
+    if (size == 0)
+        return NVME_ST_INVALID_LOG_PAGE;
+    if (offset > size || want > size - offset)
+        return NVME_ST_INVALID_FIELD;
+    memcpy(cmd->data, page + offset, (size_t)want);
+    return NVME_ST_OK;
+}
+
+uint16_t soft_features(struct soft_drive *drive, struct soft_call *call)
+{
+    enum { FID_QUEUES = 0x07, FID_EVENTS = 0x0b };
+    struct nvme_cmd *cmd = call->cmd;
+    const bool set = cmd->opcode == NVME_OP_SET_FEATURES;
+    const uint32_t fid = cmd->cdw10 & 0xff;
+    if (cmd->cdw10 >> 8 || (!set && cmd->cdw11) || cmd->cdw12 || cmd->cdw13 || cmd->cdw14 || cmd->cdw15 ||
+        cmd->data_len != 0 || cmd->nsid != 0)
+        return NVME_ST_INVALID_FIELD;
+    if (fid == FID_QUEUES) {
+        cmd->result = 0x003f003f; /* 64 submission and completion queues */
+        return NVME_ST_OK;
+    }
+    if (fid != FID_EVENTS)
+        return NVME_ST_INVALID_FIELD;
+    if (set)
+        drive->event_config = cmd->cdw11;
+    cmd->result = drive->event_config;
+    return NVME_ST_OK;
+}
