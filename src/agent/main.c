@@ -1,0 +1,491 @@
+/* nsmith-agent - one per host, root; the only program that touches drives. This file is its loop: mail in, one step of
+ * the mind (durable), orders out to the workers, the report to the server. */
+#include "agent/links.h"
+#include "agent/mind.h"
+#include "agent/uplink.h"
+#include "agent/worker.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { AGAIN_S = 1 };
+
+struct options {
+    const char *state, *run, *server, *softnvme, *virt, *host;
+    bool tcg;
+};
+
+struct agent {
+    struct options options;
+    struct host *host;
+    struct ledger ledger;
+    struct mind mind;
+    struct mailbox box;
+    struct nvme_port nvme;
+    struct workers *workers;
+    struct uplink *uplink;
+    char links_dir[PATH_TEXT_MAX], console_dir[PATH_TEXT_MAX], server[PATH_TEXT_MAX], host_name[NAME_MAX_LEN + 1];
+    char public_key[65];
+    uint64_t records_have; /* the server's */
+    char *report_sent;     /* the newest that was handed to the uplink */
+    uint64_t wake_ms;
+    bool report_due;
+};
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec now;
+    must(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- orders out ---------------------------------------------------------------------------------------------- */
+
+static void job_fill(struct agent *agent, const struct order *order, struct vm_job *job)
+{
+    *job = (struct vm_job){0};
+    for (size_t v = 0; v < agent->host->vm_count; v++) {
+        const struct host_vm *vm = &agent->host->vms[v];
+        if (strcmp(vm->want.spec.uuid.v, order->vm.v) != 0)
+            continue;
+        job->spec = vm->want.spec;
+        for (size_t i = 0; i < vm->want.slice_count; i++) {
+            const struct host_slice *slice = host_slice_find(agent->host, &vm->want.slices[i]);
+            if (slice == NULL)
+                continue;
+            struct domain_slice *disk = &job->slices[job->slice_count++];
+            *disk = (struct domain_slice){.id = slice->slice.id,
+                                          .block_device = slice->block_device,
+                                          .block_bytes = slice->slice.block_bytes,
+                                          .size_bytes = slice->slice.size_bytes,
+                                          .dev = slice->dev,
+                                          .ino = slice->ino,
+                                          .rdev = slice->rdev};
+            text_cut(disk->path, sizeof(disk->path), slice->slice.path);
+        }
+    }
+}
+
+static void orders_give(struct agent *agent, const struct host_orders *orders)
+{
+    for (size_t i = 0; i < orders->count; i++) {
+        const struct order *order = &orders->at[i];
+        if (order->kind == ORDER_VM_START) {
+            struct vm_job job;
+            job_fill(agent, order, &job);
+            workers_give(agent->workers, order, &job);
+        } else {
+            workers_give(agent->workers, order, NULL);
+        }
+        if (order->kind != ORDER_VIRT_LIST && order->kind != ORDER_LIST && order->kind != ORDER_SCAN)
+            log_info("order", "kind=%s drive=%s slice=%s vm=%s", order_word(order->kind), order->ident.serial,
+                     order->slice.v, order->vm.v);
+    }
+}
+
+/* ---- events in ----------------------------------------------------------------------------------------------- */
+
+static bool step(struct agent *agent, const struct host_event *event, struct err *err)
+{
+    struct host_orders orders;
+    struct host_result result;
+    if (!mind_step(&agent->mind, event, &orders, &result, err))
+        return false;
+    agent->wake_ms = orders.wake_ms;
+    agent->report_due = true;
+    orders_give(agent, &orders);
+    return true;
+}
+
+static void log_ended(const struct mail *mail)
+{
+    if (mail->event == HOST_DONE && mail->done.have_erasure)
+        log_info("erase", "slice=%s method=%s verdict=%s checked=%ju found_old=%ju note=%s", mail->order.slice.v,
+                 erase_method_word(mail->done.erasure.method), erase_verdict_word(mail->done.erasure.verdict),
+                 (uintmax_t)mail->done.erasure.checked, (uintmax_t)mail->done.erasure.found_old,
+                 mail->done.erasure.note);
+    if (!mail->done.ok && mail->done.err.kind != ERR_NONE)
+        log_error("order-failed", "kind=%s drive=%s slice=%s vm=%s why=%s", order_word(mail->order.kind),
+                  mail->order.ident.serial, mail->order.slice.v, mail->order.vm.v, mail->done.err.msg);
+}
+
+static bool mail_event(struct agent *agent, struct mail *mail, struct err *err)
+{
+    log_ended(mail);
+    const struct host_event event = {.kind = mail->event,
+                                     .now_ms = monotonic_ms(),
+                                     .wants = mail->wants,
+                                     .idents = mail->list.idents,
+                                     .ident_count = mail->list.count,
+                                     .seen = mail->done.seen,
+                                     .fresh = mail->order.fresh,
+                                     .order = &mail->order,
+                                     .ok = mail->done.ok,
+                                     .err = &mail->done.err,
+                                     .nsid = mail->done.nsid,
+                                     .block_device = mail->done.node.block_device,
+                                     .dev = mail->done.node.dev,
+                                     .ino = mail->done.node.ino,
+                                     .rdev = mail->done.node.rdev,
+                                     .path = mail->done.node.path,
+                                     .erasure = mail->done.have_erasure ? &mail->done.erasure : NULL,
+                                     .percent = mail->percent,
+                                     .vms = mail->vms != NULL ? mail->vms->at : NULL,
+                                     .vm_count = mail->vms != NULL ? mail->vms->count : 0};
+    return step(agent, &event, err);
+}
+
+static void forget_report(struct agent *agent)
+{
+    free(agent->report_sent);
+    agent->report_sent = NULL;
+    agent->report_due = true;
+}
+
+static bool mail_handle(struct agent *agent, struct mail *mail, struct err *err)
+{
+    switch (mail->kind) {
+    case MAIL_EVENT:
+        return mail_event(agent, mail, err);
+    case MAIL_REGISTERED:
+        agent->host->registration = mail->number;
+        log_info("registered", "registration=%ju", (uintmax_t)mail->number);
+        forget_report(agent);
+        return true;
+    case MAIL_RECORDS:
+        if (mail->number != agent->records_have) {
+            agent->records_have = mail->number;
+            forget_report(agent); /* the next records go with it */
+        }
+        return true;
+    case MAIL_FATAL:
+        *err = mail->done.err;
+        return false;
+    }
+    must(false);
+    return false;
+}
+
+/* ---- the report ---------------------------------------------------------------------------------------------- */
+
+struct record_list {
+    char *at[UPLINK_RECORDS_MAX];
+    size_t count;
+};
+
+static bool record_keep(void *ctx, uint64_t seq, const char *text)
+{
+    struct record_list *list = ctx;
+    (void)seq;
+    must(list->count < UPLINK_RECORDS_MAX);
+    list->at[list->count] = strdup(text);
+    must(list->at[list->count] != NULL);
+    list->count++;
+    return true;
+}
+
+static char *report_text(struct agent *agent)
+{
+    struct report *report = calloc(1, sizeof(*report));
+    must(report != NULL);
+    host_report(agent->host, report);
+    report->vcpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    report->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    text_cut(report->public_key, sizeof(report->public_key), agent->public_key);
+    text_cut(report->software, sizeof(report->software), "nsmith-agent " NSMITH_VERSION);
+    for (size_t i = 0; i < report->slice_count; i++) /* people and orchestrators get the stable path */
+        if (report->slices[i].state == SLICE_ATTACHED && report->slices[i].path[0] != '\0')
+            link_path(report->slices[i].path, agent->links_dir, &report->slices[i].id);
+    char *text = jmap_text(&report_jmap, report);
+    free(report);
+    return text;
+}
+
+static bool report_push(struct agent *agent, struct err *err)
+{
+    agent->report_due = false;
+    if (!links_sync(agent->links_dir, agent->host, err))
+        return false;
+    if (agent->host->registration == 0)
+        return true;
+    char *text = report_text(agent);
+    struct record_list records = {0};
+    if (agent->records_have < agent->host->erasure_seq &&
+        !agent->ledger.records(agent->ledger.self, agent->records_have + 1, UPLINK_RECORDS_MAX, record_keep, &records, err)) {
+        free(text);
+        return false;
+    }
+    if (records.count == 0 && agent->report_sent != NULL && strcmp(agent->report_sent, text) == 0) {
+        free(text);
+        return true;
+    }
+    free(agent->report_sent);
+    agent->report_sent = strdup(text);
+    must(agent->report_sent != NULL);
+    uplink_push(agent->uplink, text, records.at, records.count);
+    return true;
+}
+
+/* ---- loop ---------------------------------------------------------------------------------------------------- */
+
+static int wait_ms(const struct agent *agent)
+{
+    if (agent->wake_ms == 0)
+        return 1000;
+    const uint64_t now = monotonic_ms();
+    return agent->wake_ms <= now ? 0 : agent->wake_ms - now > 1000 ? 1000 : (int)(agent->wake_ms - now);
+}
+
+static bool loop(struct agent *agent, int signals, struct err *err)
+{
+    for (;;) {
+        struct pollfd fds[] = {{.fd = agent->box.wake_fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+        if (poll(fds, 2, wait_ms(agent)) < 0 && errno != EINTR)
+            return err_sys(err, errno, "cannot wait for events");
+        if (fds[1].revents != 0)
+            return true; /* orders under way go on in the drive; the ledger knows them */
+        uint64_t count;
+        if (read(agent->box.wake_fd, &count, sizeof(count)) < 0)
+            must(errno == EAGAIN);
+        for (struct mail *mail = mail_take(&agent->box); mail != NULL; mail = mail_take(&agent->box)) {
+            const bool ok = mail_handle(agent, mail, err);
+            mail_free(mail);
+            if (!ok)
+                return false;
+        }
+        if (agent->wake_ms == 0 || monotonic_ms() >= agent->wake_ms)
+            if (!step(agent, &(struct host_event){.kind = HOST_TICK, .now_ms = monotonic_ms()}, err))
+                return false;
+        if (agent->report_due && !report_push(agent, err))
+            return false;
+    }
+}
+
+/* ---- start --------------------------------------------------------------------------------------------------- */
+
+static bool make_dir(const char *path, mode_t mode, struct err *err)
+{
+    if (mkdir(path, mode) == 0 || errno == EEXIST)
+        return true;
+    return err_sys(err, errno, "cannot make folder '%s'", path);
+}
+
+/* Two agents on one host would send two orders to one drive. The lock lives as long as the process. */
+static bool lock_state(const struct agent *agent, struct err *err)
+{
+    char path[PATH_TEXT_MAX];
+    snprintf(path, sizeof(path), "%s/agent.lock", agent->options.state);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, errno, "cannot open '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    err_set(err, ERR_CONFLICT, "cannot use the state in '%s': another nsmith-agent uses it", agent->options.state);
+    return err_hint(err, "stop that one first");
+}
+
+static void boot_id(struct uuid *out)
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    char line[64] = "";
+    if (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        line[strcspn(line, "\n")] = '\0';
+    if (file != NULL)
+        fclose(file);
+    text_cut(out->v, sizeof(out->v), line);
+}
+
+static bool host_load(struct agent *agent, struct err *err)
+{
+    char path[PATH_TEXT_MAX];
+    struct uuid boot;
+    uint64_t seed;
+    agent->host = calloc(1, sizeof(*agent->host));
+    must(agent->host != NULL);
+    text_cut(agent->host->name.v, sizeof(agent->host->name.v), agent->host_name);
+    snprintf(path, sizeof(path), "%s/agent.db", agent->options.state);
+    if (!ledger_sqlite_open(path, &agent->ledger, err) || !agent->ledger.load(agent->ledger.self, agent->host, err))
+        return false;
+    snprintf(path, sizeof(path), "%s/agent.key", agent->options.state);
+    if (!cert_key_open(path, &agent->mind.key, err))
+        return false;
+    text_hex(agent->public_key, agent->mind.key.public, sizeof(agent->mind.key.public));
+    boot_id(&boot);
+    if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        return err_sys(err, errno, "cannot get random numbers");
+    host_start(agent->host, &boot, seed, 0);
+    agent->mind.host = agent->host;
+    agent->mind.ledger = &agent->ledger;
+    return true;
+}
+
+static bool virt_open(const struct agent *agent, struct virt_port *out, struct err *err)
+{
+    if (strcmp(agent->options.virt, "fake") == 0)
+        return virt_fake_open(out, err);
+    const struct virt_options options = {
+        .uri = agent->options.virt, .console_dir = agent->console_dir, .force_tcg = agent->options.tcg};
+    return virt_libvirt_open(&options, out, err);
+}
+
+static bool agent_open(struct agent *agent, struct err *err)
+{
+    const struct options *options = &agent->options;
+    snprintf(agent->links_dir, sizeof(agent->links_dir), "%s/slices", options->run);
+    snprintf(agent->console_dir, sizeof(agent->console_dir), "%s/console", options->state);
+    if (options->server != NULL)
+        text_cut(agent->server, sizeof(agent->server), options->server);
+    else
+        snprintf(agent->server, sizeof(agent->server), "unix:%s/nsmithd.sock", options->run);
+    if (options->host != NULL)
+        text_cut(agent->host_name, sizeof(agent->host_name), options->host);
+    else
+        must(gethostname(agent->host_name, sizeof(agent->host_name) - 1) == 0);
+    struct virt_port virt;
+    if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) ||
+        !make_dir(agent->console_dir, 0755, err) || !lock_state(agent, err) || !host_load(agent, err) ||
+        !mailbox_open(&agent->box, err))
+        return false;
+    if (options->softnvme != NULL ? !nvme_softclient_open(options->softnvme, &agent->nvme, err)
+                                  : !nvme_linux_open(&agent->nvme, err))
+        return false;
+    if (!virt_open(agent, &virt, err))
+        return false;
+    agent->workers = workers_open(&(struct workers_options){.box = &agent->box,
+                                                            .nvme = &agent->nvme,
+                                                            .virt = virt,
+                                                            .host = agent->host->name.v,
+                                                            .console_dir = agent->console_dir,
+                                                            .softnvme = options->softnvme});
+    return uplink_open(
+        &(struct uplink_options){.box = &agent->box, .server = agent->server, .host = agent->host->name.v},
+        &agent->uplink, err);
+}
+
+static const char usage[] =
+    "Usage: nsmith-agent [OPTION...]\n"
+    "Looks after the SSDs and VMs of this host. Runs in the foreground.\n\n"
+    "  --state DIR       ledger and key (default /var/lib/nsmith)\n"
+    "  --run DIR         links to slices, the server's socket (default /run/nsmith)\n"
+    "  --server ADDRESS  nsmithd (default unix:RUN/nsmithd.sock)\n"
+    "  --softnvme SOCKET use the software drives behind this socket instead of the kernel's drives\n"
+    "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
+    "  --tcg             do not try KVM\n"
+    "  --host NAME       name of this host (default: its host name)\n"
+    "  --help, --version\n";
+
+/* Exit code of a run that ends before it began, or -1. */
+static int options_read(int argc, char **argv, struct options *options)
+{
+    static const struct option longs[] = {
+        {"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
+        {"server", required_argument, NULL, 'S'}, {"softnvme", required_argument, NULL, 'n'},
+        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},
+        {"host", required_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},     {0}};
+    *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
+    for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
+        switch (c) {
+        case 's':
+            options->state = optarg;
+            break;
+        case 'r':
+            options->run = optarg;
+            break;
+        case 'S':
+            options->server = optarg;
+            break;
+        case 'n':
+            options->softnvme = optarg;
+            break;
+        case 'v':
+            options->virt = optarg;
+            break;
+        case 't':
+            options->tcg = true;
+            break;
+        case 'H':
+            options->host = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        case 'V':
+            puts("nsmith-agent " NSMITH_VERSION);
+            return 0;
+        default:
+            fputs(usage, stderr);
+            return err_kind_exit(ERR_INPUT);
+        }
+    if (optind != argc) {
+        fprintf(stderr, "nsmith-agent: cannot use '%s': there are no arguments besides options\n", argv[optind]);
+        return err_kind_exit(ERR_INPUT);
+    }
+    return -1;
+}
+
+/* The ledger could not be written (a full disk, say): what is in memory is ahead of it and worth nothing. Begin again
+ * from what is on the disk, until it can be written; an order that is under way in a drive is found by the next scan. */
+static void begin_again(char **argv, const struct err *err)
+{
+    const bool curable = err->kind == ERR_FULL || err->kind == ERR_BUSY;
+    if (!curable)
+        return;
+    log_error("begins-again", "why=%s hint=%s", err->msg, err->hint);
+    const struct timespec wait = {.tv_sec = AGAIN_S};
+    nanosleep(&wait, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL); /* the mask survives the call below */
+    execv("/proc/self/exe", argv);
+}
+
+static int fail(const struct err *err)
+{
+    log_error("ended", "code=%s why=%s hint=%s", err_kind_name(err->kind), err->msg, err->hint);
+    return err_kind_exit(err->kind);
+}
+
+int main(int argc, char **argv)
+{
+    static struct agent agent;
+    struct err err = {0};
+    sigset_t signals;
+    const int early = options_read(argc, argv, &agent.options);
+    if (early >= 0)
+        return early;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    must(sigprocmask(SIG_BLOCK, &signals, NULL) == 0); /* before the threads, so that they inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    must(signal_fd >= 0);
+    if (!agent_open(&agent, &err)) {
+        begin_again(argv, &err);
+        return fail(&err);
+    }
+    log_info("started", "host=%s drives=%zu slices=%zu vms=%zu", agent.host->name.v, agent.host->drive_count,
+             agent.host->slice_count, agent.host->vm_count);
+    if (!loop(&agent, signal_fd, &err)) {
+        begin_again(argv, &err);
+        return fail(&err);
+    }
+    log_info("ended", "why=%s", "asked to");
+    fflush(NULL);
+    _exit(0); /* workers may be inside a device command; they are not waited for */
+}

@@ -1,0 +1,58 @@
+/* order.h - carries out one drive order of the agent's mind (core/host.h) through the NVMe port, and blocks until it
+ * has ended. No threads, no clock and no sleep of its own: those come in with the environment, so that the same code
+ * runs in the agent's workers and in the simulation.
+ *   - The drive is found by its identity: names are only places to look; Identify decides.
+ *   - Every change goes to the descriptor that was identified (nvme_drive.h). */
+#ifndef NSMITH_AGENT_ORDER_H
+#define NSMITH_AGENT_ORDER_H
+
+#include "core/host.h"
+#include "nvme/nvme_port.h"
+
+struct order_env {
+    const struct nvme_port *nvme; /* borrowed */
+    const char *host;             /* name, for records; borrowed */
+    void *ctx;                    /* of the functions below */
+    /* Looks for foreign data on a namespace; adds to the list. `node` is what was opened and identified (its path is
+     * empty for drives in memory), and is closed again before the call. */
+    void (*foreign)(void *ctx, const struct drive_ident *drive, struct nsid nsid, const struct nvme_node *node,
+                    struct foreign_list *list);
+    uint64_t (*unix_ms)(void *ctx);
+    void (*sleep_ms)(void *ctx, uint32_t ms);
+    /* The drive said that the erase is done; verification begins. */
+    void (*said)(void *ctx, const struct order *order);
+    void (*progress)(void *ctx, const struct order *order, unsigned percent);
+};
+
+struct order_list {
+    struct drive_ident idents[HOST_DRIVES_MAX * 2];
+    size_t count;
+};
+
+struct order_done {
+    bool ok;
+    struct err err; /* !ok */
+    struct nsid nsid;         /* create */
+    struct nvme_node node;    /* node */
+    bool have_erasure;
+    struct erasure erasure;   /* erase: what was done and seen; seq is filled later */
+    struct drive_seen *seen;  /* scan: from malloc, owned by the caller */
+};
+
+/* Every controller that answers Identify. One that does not is left out. */
+bool order_list(const struct order_env *env, struct order_list *out, struct err *err);
+void order_run(const struct order_env *env, const struct order *order, struct order_done *out);
+
+/* Opens the drive that has this identity, under whatever name it has now; `name_out` (may be NULL) gets that name. */
+bool order_open(const struct order_env *env, const struct drive_ident *ident, struct nvme_dev **out,
+                char name_out[NVME_NAME_LEN], struct err *err);
+
+/* In order_erase.c: fills *out as above. */
+void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out);
+
+enum {
+    ORDER_FORMAT_TIMEOUT_MS = 6 * 3600 * 1000, /* what the kernel gets: its own time-out would reset the controller */
+    ORDER_NODE_WAIT_MS = 5000,
+};
+
+#endif
