@@ -1,0 +1,164 @@
+/* Rows as the API shows them. Pure but for the look-ups that a view needs. */
+#include "server/api_priv.h"
+
+#include "base/must.h"
+
+static json_t *show_foreign(const struct foreign_list *list)
+{
+    json_t *array = json_array();
+    must(array != NULL);
+    for (size_t i = 0; i < list->count; i++) {
+        json_t *one = object_new();
+        set_text(one, "what", foreign_kind_text(list->at[i].kind));
+        set_u64(one, "nsid", list->at[i].nsid.v);
+        set_text(one, "detail", list->at[i].detail);
+        must(json_array_append_new(array, one) == 0);
+    }
+    return array;
+}
+
+static uint64_t drive_bytes(const struct drive_seen *seen)
+{
+    if (seen->caps.total_bytes != 0)
+        return seen->caps.total_bytes;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < seen->ns_count; i++)
+        sum += seen->ns[i].size_blocks * seen->ns[i].block_bytes;
+    return sum;
+}
+
+json_t *show_drive(const struct row_drive *row, bool with_seen)
+{
+    const struct drive_report *report = &row->report;
+    const struct drive_seen *seen = &report->seen;
+    json_t *json = object_new();
+    set_text(json, "host", row->host.v);
+    set_text(json, "serial", seen->ident.serial);
+    set_text(json, "model", seen->ident.model);
+    set_text(json, "firmware", seen->firmware);
+    set_text(json, "name", seen->name);
+    set_u64(json, "size_bytes", drive_bytes(seen));
+    const bool waiting = row->wanted && report->adopt == ADOPT_NONE;
+    set_text(json, "adopt", adopt_word(waiting ? ADOPT_CHECKING : report->adopt));
+    set_text(json, "why", report->why);
+    set_new(json, "foreign", show_foreign(&seen->foreign));
+    if (row->wanted) {
+        set_text(json, "adoption", row->adoption.v);
+        set_text(json, "provider", provider_words[row->layout.provider]);
+        set_text(json, "class", row->layout.class.v);
+        set_u64(json, "slices", row->layout.count);
+        set_u64(json, "slice_bytes", row->layout.slice_bytes);
+        set_u64(json, "stranded_bytes", row->layout.stranded_bytes);
+    }
+    set_u64(json, "orphans", report->orphans);
+    json_t *all = jmap_write(&drive_seen_jmap, seen);
+    set_new(json, "health", json_incref(json_object_get(all, "health")));
+    if (with_seen)
+        set_new(json, "seen", json_incref(all));
+    json_decref(all);
+    set_u64(json, "seen_ms", row->seen_ms);
+    return json;
+}
+
+json_t *show_layout_lines(const struct drive_seen *drive, const struct layout *layout)
+{
+    json_t *array = json_array();
+    must(array != NULL);
+    struct plan_line line;
+    for (size_t i = 0; plan_line(drive, layout, i, &line); i++) {
+        json_t *one = object_new();
+        set_text(one, "text", line.text);
+        set_text(one, "command", line.command);
+        must(json_array_append_new(array, one) == 0);
+    }
+    return array;
+}
+
+/* The VM that holds a claim, empty: none. */
+static bool claim_vm(struct service *service, const struct claim_id *id, struct name *out, struct err *err)
+{
+    struct row_claim claim;
+    bool found = false;
+    *out = (struct name){0};
+    if (id->v[0] == '\0')
+        return true;
+    if (!service->store->get(service->store->self, ROW_CLAIM, id->v, &claim, &found, err))
+        return false;
+    if (found)
+        *out = claim.vm;
+    return true;
+}
+
+json_t *show_slice(struct service *service, const struct row_slice *row, struct err *err)
+{
+    const struct slice *slice = &row->slice;
+    struct name vm;
+    if (!claim_vm(service, &slice->owner, &vm, err))
+        return NULL;
+    json_t *json = object_new();
+    set_text(json, "id", slice->id.v);
+    set_text(json, "host", row->host.v);
+    set_text(json, "drive", slice->drive);
+    set_text(json, "class", slice->class.v);
+    set_text(json, "state", slice_state_word(slice->state));
+    set_u64(json, "nsid", slice->nsid.v);
+    set_u64(json, "size_bytes", slice->size_bytes);
+    set_u64(json, "block_bytes", slice->block_bytes);
+    set_u64(json, "generation", slice->generation);
+    set_text(json, "claim", slice->owner.v);
+    set_text(json, "vm", vm.v);
+    if (slice->state == SLICE_ATTACHED)
+        set_text(json, "path", slice->path);
+    set_text(json, "erasure", slice->erasure.v);
+    if (slice->state == SLICE_ERASING || slice->state == SLICE_VERIFYING)
+        set_u64(json, "progress_percent", slice->progress_percent);
+    set_text(json, "why", row->gone ? "the host does not report it any more" : slice->why);
+    json_t *wanted = object_new();
+    set_u64(wanted, "generation", row->generation);
+    set_text(wanted, "claim", row->claim.v);
+    set_new(json, "wanted", wanted);
+    return json;
+}
+
+static json_t *slice_ids(const struct slice_id *ids, size_t count)
+{
+    json_t *array = json_array();
+    must(array != NULL);
+    for (size_t i = 0; i < count; i++)
+        must(json_array_append_new(array, json_string(ids[i].v)) == 0);
+    return array;
+}
+
+json_t *show_claim(const struct row_claim *row)
+{
+    json_t *json = object_new();
+    set_text(json, "id", row->id.v);
+    set_text(json, "host", row->host.v);
+    set_text(json, "class", row->class.v);
+    set_text(json, "vm", row->vm.v);
+    set_text(json, "state", claim_state_words[row->state]);
+    set_u64(json, "created_ms", row->created_ms);
+    set_new(json, "slices", slice_ids(row->slices, row->slice_count));
+    return json;
+}
+
+json_t *show_vm(struct service *service, const struct row_vm *row, struct err *err)
+{
+    struct row_claim claim = {0};
+    bool found;
+    if (!service->store->get(service->store->self, ROW_CLAIM, row->claim.v, &claim, &found, err))
+        return NULL;
+    json_t *json = jmap_write(&vm_spec_jmap, &row->spec); /* name, uuid, vcpus, memory_bytes, datapath, image... */
+    set_text(json, "flavor", row->flavor.v);
+    set_text(json, "host", row->host.v);
+    set_text(json, "claim", row->claim.v);
+    set_new(json, "slices", slice_ids(claim.slices, found ? claim.slice_count : 0));
+    set_text(json, "wanted", vm_power_word(row->power));
+    set_text(json, "power", vm_power_word(row->seen.name.v[0] != '\0' ? row->seen.power : VM_GONE));
+    set_text(json, "why", row->seen.why);
+    set_text(json, "console", row->seen.console);
+    set_text(json, "console_log", row->seen.console_log);
+    set_u64(json, "iothreads", row->seen.iothreads);
+    set_u64(json, "created_ms", row->created_ms);
+    return json;
+}

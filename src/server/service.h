@@ -1,0 +1,105 @@
+/* service.h - what the server decides and writes, over a store, without HTTP, clock or threads.
+ *   - Every function here works inside the caller's transaction (store->begin ... commit) and leaves it open: the
+ *     caller writes the answer of an Idempotency-Key into the same transaction, so that acting and remembering are
+ *     one. After false the caller rolls back: nothing is half done.
+ *   - `now_ms` is Unix time. Ids come from service->rng, seeded by the caller.
+ *   - What is wanted of a host changes only together with its wants_revision. */
+#ifndef NSMITH_SERVICE_H
+#define NSMITH_SERVICE_H
+
+#include "base/rng.h"
+#include "core/plan.h"
+#include "core/sched.h"
+#include "store/store_port.h"
+
+enum {
+    SERVICE_HOSTS_MAX = 64,         /* hosts whose last sign of life is kept (embedded default: one machine) */
+    SERVICE_SILENT_MS = 30000,      /* a host that has not asked for its wants for so long is down */
+    SERVICE_VCPU_OVERCOMMIT = 16,   /* vCPUs given out per CPU of a host; memory is never given out twice */
+};
+
+struct service {
+    struct store *store; /* borrowed */
+    struct rng rng;
+    uint64_t incarnation;
+    struct {
+        struct name host;
+        uint64_t seen_ms;
+    } life[SERVICE_HOSTS_MAX];
+    size_t life_count;
+};
+
+/* Reads or makes the database's own numbers and the default classes and flavors. Own transaction, committed. */
+bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err);
+
+/* ---- the agents ---- */
+
+/* A new life of the host's agent: gives it the next registration. */
+bool service_register(struct service *service, const struct name *host, uint64_t now_ms, uint64_t *registration_out,
+                      struct err *err);
+/* Takes a report. ERR_CONFLICT: an agent with a newer registration exists. */
+bool service_report(struct service *service, const struct report *report, uint64_t now_ms, struct err *err);
+/* One record of the agent's chain, as signed text; must be the next (seq, prev hash). Doubled: true, unchanged. */
+bool service_record(struct service *service, const struct name *host, const struct row_erasure *row, const char *prev_hash,
+                    const char *hash, struct err *err);
+bool service_wants(struct service *service, const struct name *host, uint64_t registration, struct wants *out,
+                   struct err *err);
+void service_alive(struct service *service, const struct name *host, uint64_t now_ms); /* no transaction needed */
+bool service_host_up(const struct service *service, const struct name *host, uint64_t now_ms);
+
+/* ---- drives ---- */
+
+struct adopt_request {
+    char serial[21];
+    struct name host;  /* empty: the only host that has such a drive */
+    struct name class; /* empty: 500G */
+    enum provider provider; /* PROVIDER_NONE: namespace where the drive can, else an error that names `whole` */
+};
+
+/* The plan: what adoption would do. ERR_MISSING unknown serial; ERR_UNSAFE foreign data; ERR_CONFLICT adopted already. */
+bool service_plan(struct service *service, const struct adopt_request *request, struct row_drive *drive_out,
+                  struct layout *out, struct err *err);
+/* Plans anew and writes the wish down. `expect_layout` (may be NULL): the plan that a person saw; ERR_CONFLICT when
+ * it is another one now. */
+bool service_adopt(struct service *service, const struct adopt_request *request, const struct layout *expect_layout,
+                   struct uuid *adoption_out, struct err *err);
+bool service_drive_find(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
+                        struct err *err);
+
+/* ---- slices, claims, VMs ---- */
+
+bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err);
+bool service_slice_retire(struct service *service, const struct slice_id *id, struct err *err);
+
+struct claim_request {
+    struct claim_id id;  /* empty: made here */
+    struct name class;   /* empty: 500G */
+    uint32_t slices;
+    enum spread spread;
+    struct name host;    /* empty: anywhere */
+};
+
+/* ERR_FULL: does not fit; msg is the scheduler's explanation. */
+bool service_claim(struct service *service, const struct claim_request *request, uint64_t now_ms, struct row_claim *out,
+                   struct err *err);
+/* ERR_CONFLICT: it belongs to a VM. Releasing twice is fine. */
+bool service_claim_release(struct service *service, const struct claim_id *id, struct err *err);
+
+struct vm_request {
+    struct vm_spec spec; /* uuid empty: made here; vcpus, memory_bytes 0: the flavor's; datapath: the flavor's */
+    struct name flavor;
+    struct name host;
+};
+
+bool service_vm_create(struct service *service, const struct vm_request *request, uint64_t now_ms, struct row_vm *out,
+                       struct err *err);
+bool service_vm_delete(struct service *service, const struct name *name, struct err *err);
+
+enum vm_action { VM_START, VM_STOP, VM_KILL, VM_REBOOT };
+
+bool service_vm_act(struct service *service, const struct name *name, enum vm_action action, struct err *err);
+
+/* Free, verified, ours to give: what the scheduler may use. */
+bool service_slice_is_free(const struct row_slice *row);
+
+#endif

@@ -1,0 +1,142 @@
+/* Drives: found by serial, planned, adopted. Slices that need a person: retried, retired. */
+#include "server/service_priv.h"
+
+#include "base/must.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+
+bool service_drive_find(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
+                        struct err *err)
+{
+    auto_rows struct rows rows;
+    if (!rows_read(service, ROW_DRIVE, &(struct store_filter){.host = host->v}, &rows, err))
+        return false;
+    const struct row_drive *found = NULL;
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct row_drive *row = rows_at(&rows, i);
+        if (strcmp(row->report.seen.ident.serial, serial) != 0)
+            continue;
+        if (found != NULL) {
+            err_set(err, ERR_CONFLICT, "cannot tell which drive is meant: hosts '%s' and '%s' both have one with serial '%s'",
+                    found->host.v, row->host.v, serial);
+            return err_hint(err, "name the host with --host");
+        }
+        found = row;
+    }
+    if (found == NULL) {
+        err_set(err, ERR_MISSING, "cannot find drive '%s': no host reports a drive with that serial", serial);
+        return err_hint(err, "see the serials with: nsmith drive ls");
+    }
+    *out = *found;
+    return true;
+}
+
+static bool refuse_foreign(const struct row_drive *drive, struct err *err)
+{
+    const struct foreign *first = &drive->report.seen.foreign.at[0];
+    err_set(err, ERR_UNSAFE, "cannot adopt drive '%s': it %s: %s", drive->report.seen.ident.serial,
+            foreign_kind_text(first->kind), first->detail);
+    return err_hint(err, "if nobody needs it, make the drive blank with its own tools, then try again; "
+                         "all reasons: nsmith drive show %s", drive->report.seen.ident.serial);
+}
+
+static bool plan_check(const struct row_drive *drive, struct err *err)
+{
+    const char *serial = drive->report.seen.ident.serial;
+    switch (drive->report.adopt) {
+    case ADOPT_CUTTING:
+    case ADOPT_DONE:
+    case ADOPT_FAULT:
+        return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is adopted already", serial);
+    case ADOPT_MISSING:
+        return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is adopted, and missing", serial);
+    case ADOPT_NONE:
+    case ADOPT_CHECKING:
+    case ADOPT_REFUSED:
+    case ADOPT_COUNT:
+        break;
+    }
+    return drive->report.seen.foreign.count == 0 || refuse_foreign(drive, err);
+}
+
+bool service_plan(struct service *service, const struct adopt_request *request, struct row_drive *drive_out,
+                  struct layout *out, struct err *err)
+{
+    struct row_drive drive;
+    struct slice_class class;
+    const char *class_name = request->class.v[0] != '\0' ? request->class.v : "500G";
+    if (!service_drive_find(service, request->serial, &request->host, &drive, err))
+        return false;
+    if (!must_get(service, ROW_CLASS, "slice class", class_name, &class, err))
+        return err_hint(err, "see the classes with: nsmith class ls");
+    if (!plan_check(&drive, err))
+        return false;
+    const enum provider provider = request->provider != PROVIDER_NONE ? request->provider : PROVIDER_NAMESPACE;
+    struct layout layout;
+    if (!plan_layout(&drive.report.seen, &class, provider, &layout, err))
+        return false;
+    if (layout.count == 0) {
+        err_set(err, ERR_FULL, "cannot cut drive '%s' into slices of class '%s': not one fits", request->serial, class_name);
+        return err_hint(err, "choose a smaller class: nsmith class ls");
+    }
+    *drive_out = drive;
+    *out = layout;
+    return true;
+}
+
+bool service_adopt(struct service *service, const struct adopt_request *request, const struct layout *expect_layout,
+                   struct uuid *adoption_out, struct err *err)
+{
+    struct row_drive drive;
+    struct layout layout;
+    if (!service_plan(service, request, &drive, &layout, err))
+        return false;
+    if (expect_layout != NULL &&
+        (layout.provider != expect_layout->provider || layout.count != expect_layout->count ||
+         layout.slice_bytes != expect_layout->slice_bytes || layout.lbaf != expect_layout->lbaf ||
+         !name_eq(&layout.class, &expect_layout->class))) {
+        err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is not as it was when the plan was shown", request->serial);
+        return err_hint(err, "look at the new plan: nsmith drive adopt %s --dry-run", request->serial);
+    }
+    drive.wanted = true;
+    drive.layout = layout;
+    uuid_make(service, &drive.adoption);
+    if (!service->store->put(service->store->self, ROW_DRIVE, &drive, err) || !host_touch(service, &drive.host, err))
+        return false;
+    *adoption_out = drive.adoption;
+    return true;
+}
+
+static bool quarantined(struct service *service, const struct slice_id *id, struct row_slice *row, struct err *err)
+{
+    if (!must_get(service, ROW_SLICE, "slice", id->v, row, err))
+        return err_hint(err, "see the slices with: nsmith slice ls");
+    if (row->slice.state == SLICE_QUARANTINED)
+        return true;
+    err_set(err, ERR_CONFLICT, "cannot retry or retire slice '%s': it is %s, not quarantined", id->v,
+            slice_state_word(row->slice.state));
+    return err_hint(err, "only a quarantined slice needs a person");
+}
+
+bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err)
+{
+    struct row_slice row;
+    if (!quarantined(service, id, &row, err))
+        return false;
+    row.retries = (row.retries > row.slice.retries ? row.retries : row.slice.retries) + 1;
+    return service->store->put(service->store->self, ROW_SLICE, &row, err) && host_touch(service, &row.host, err);
+}
+
+bool service_slice_retire(struct service *service, const struct slice_id *id, struct err *err)
+{
+    struct row_slice row;
+    if (!quarantined(service, id, &row, err))
+        return false;
+    if (row.claim.v[0] != '\0') {
+        err_set(err, ERR_CONFLICT, "cannot retire slice '%s': claim '%s' still holds it", id->v, row.claim.v);
+        return err_hint(err, "delete its VM or release the claim first");
+    }
+    row.retire = true;
+    return service->store->put(service->store->self, ROW_SLICE, &row, err) && host_touch(service, &row.host, err);
+}

@@ -1,0 +1,30 @@
+/* service_priv.h - what the files of the service share. Nobody else includes it. */
+#ifndef NSMITH_SERVICE_PRIV_H
+#define NSMITH_SERVICE_PRIV_H
+
+#include "server/service.h"
+
+void uuid_make(struct service *service, struct uuid *out);
+/* true and `found`, or ERR_MISSING "cannot find <what> '<key>'". */
+bool must_get(struct service *service, enum store_kind kind, const char *what, const char *key, void *row, struct err *err);
+/* The wants of the host have changed. */
+bool host_touch(struct service *service, const struct name *host, struct err *err);
+void drive_key(char out[96], const struct name *host, const char *serial);
+
+/* Rows of one kind in memory; grows as it must. Free with rows_free(). */
+struct rows {
+    enum store_kind kind;
+    size_t size, count, room;
+    char *at;
+};
+bool rows_read(struct service *service, enum store_kind kind, const struct store_filter *filter, struct rows *out,
+               struct err *err);
+void *rows_at(const struct rows *rows, size_t i);
+void rows_free(struct rows *rows);
+
+#define auto_rows __attribute__((cleanup(rows_free)))
+
+/* Makes the slices nobody's: they are wanted with the next generation and without an owner. */
+bool claim_let_go(struct service *service, struct row_claim *claim, struct err *err);
+
+#endif
