@@ -116,6 +116,10 @@ json_t *show_slice(struct service *service, const struct row_slice *row, struct 
     json_t *wanted = object_new();
     set_u64(wanted, "generation", row->generation);
     set_text(wanted, "claim", row->claim.v);
+    if (row->retries > slice->retries)
+        set_new(wanted, "retry", json_true());
+    if (row->retire)
+        set_new(wanted, "retire", json_true());
     set_new(json, "wanted", wanted);
     return json;
 }

@@ -44,6 +44,8 @@ static bool refuse_foreign(const struct row_drive *drive, struct err *err)
 static bool plan_check(const struct row_drive *drive, struct err *err)
 {
     const char *serial = drive->report.seen.ident.serial;
+    if (drive->wanted && drive->report.adopt == ADOPT_NONE)
+        return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': that is under way already", serial);
     switch (drive->report.adopt) {
     case ADOPT_CUTTING:
     case ADOPT_DONE:
@@ -51,8 +53,9 @@ static bool plan_check(const struct row_drive *drive, struct err *err)
         return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is adopted already", serial);
     case ADOPT_MISSING:
         return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is adopted, and missing", serial);
-    case ADOPT_NONE:
     case ADOPT_CHECKING:
+        return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': that is under way already", serial);
+    case ADOPT_NONE:
     case ADOPT_REFUSED:
     case ADOPT_COUNT:
         break;

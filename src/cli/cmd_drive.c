@@ -1,0 +1,112 @@
+/* drive ls, show. Adoption is in cmd_adopt.c. */
+#include "base/text.h"
+#include "cli/cli_http.h"
+#include "cli/cli_table.h"
+
+#include <string.h>
+
+/* The first reason that it is not ours to take, else what the host says. */
+static void own_why(const json_t *drive, char cell[CELL_MAX])
+{
+    const json_t *foreign = json_object_get(drive, "foreign");
+    const json_t *first = json_array_get(foreign, 0);
+    if (first == NULL) {
+        text_cut(cell, CELL_MAX, cli_text(drive, "why"));
+        return;
+    }
+    const int len = snprintf(cell, CELL_MAX, "%s: %s", cli_text(first, "what"), cli_text(first, "detail"));
+    if (json_array_size(foreign) > 1 && len > 0 && len < CELL_MAX)
+        snprintf(cell + len, CELL_MAX - (size_t)len, " (and %zu more)", json_array_size(foreign) - 1);
+}
+
+/* "available" is said only of a drive that could be adopted. */
+static void own_state(const json_t *drive, char cell[CELL_MAX])
+{
+    const char *adopt = cli_text(drive, "adopt");
+    const bool foreign = json_array_size(json_object_get(drive, "foreign")) > 0;
+    text_cut(cell, CELL_MAX, foreign && strcmp(adopt, "available") == 0 ? "in use" : adopt);
+}
+
+static void own_worn(const json_t *drive, char cell[CELL_MAX])
+{
+    const json_t *health = json_object_get(drive, "health");
+    if (json_is_true(json_object_get(health, "known")))
+        snprintf(cell, CELL_MAX, "%ju%%", (uintmax_t)cli_u64(health, "used_percent"));
+}
+
+static const struct column drive_columns[] = {
+    {"HOST", "host", COL_TEXT, false, NULL},        {"SERIAL", "serial", COL_TEXT, false, NULL},
+    {"MODEL", "model", COL_TEXT, false, NULL},      {"SIZE", "size_bytes", COL_GB, false, NULL},
+    {"STATE", NULL, COL_OWN, false, own_state},     {"CLASS", "class", COL_TEXT, false, NULL},
+    {"SLICES", "slices", COL_NUMBER, false, NULL},  {"STRANDED", "stranded_bytes", COL_GB, false, NULL},
+    {"WORN", NULL, COL_OWN, false, own_worn},       {"WHY", NULL, COL_OWN, false, own_why},
+    {"NAME", "name", COL_TEXT, true, NULL},         {"FIRMWARE", "firmware", COL_TEXT, true, NULL},
+    {"PROVIDER", "provider", COL_TEXT, true, NULL}, {"SLICE-SIZE", "slice_bytes", COL_GIB, true, NULL},
+    {"ORPHANS", "orphans", COL_NUMBER, true, NULL}, {"SEEN", "seen_ms", COL_TIME, true, NULL},
+};
+
+static const struct columns drive_table = {drive_columns, sizeof(drive_columns) / sizeof(drive_columns[0])};
+
+bool cmd_drive_ls(struct cli *cli, struct err *err)
+{
+    auto_json *list = NULL;
+    struct url url = url_make("/v1/drives");
+    url_query(&url, "host", cli->opts[OPT_HOST]);
+    return cli_get(cli, &url, &list, err) && cli_list(cli, &drive_table, list, err);
+}
+
+/* ---- show ----------------------------------------------------------------------------------------------------- */
+
+/* Format NVM attributes as what they mean for neighbours (Identify Controller, FNA). */
+static const char *erase_reach(const json_t *caps)
+{
+    const uint64_t fna = cli_u64(caps, "fna");
+    if (json_is_true(json_object_get(caps, "sanitize_ns")))
+        return "yes, by Sanitize Namespace";
+    if (!json_is_true(json_object_get(caps, "format")))
+        return "no: it has no Format command";
+    if ((fna & 3) != 0)
+        return "no: a format would hit all namespaces; slices are overwritten instead";
+    return (fna & 4) != 0 ? "yes, by cryptographic erase" : "yes, by user data erase";
+}
+
+static void show_can(const json_t *caps)
+{
+    if (!json_is_object(caps))
+        return;
+    printf("\nnamespaces can be made: %s (%ju at the most)\n",
+           json_is_true(json_object_get(caps, "ns_management")) ? "yes" : "no", (uintmax_t)cli_u64(caps, "ns_max"));
+    printf("one slice can be erased alone: %s\n", erase_reach(caps));
+}
+
+static void show_foreign(const json_t *foreign)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(foreign, i, one)
+    {
+        if (i == 0)
+            puts("\ncannot be adopted, for it");
+        fputs("  ", stdout);
+        cli_put(stdout, cli_text(one, "what"));
+        if (cli_u64(one, "nsid") != 0)
+            printf(" (namespace %ju)", (uintmax_t)cli_u64(one, "nsid"));
+        fputs(": ", stdout);
+        cli_put(stdout, cli_text(one, "detail"));
+        putchar('\n');
+    }
+}
+
+bool cmd_drive_show(struct cli *cli, struct err *err)
+{
+    auto_json *drive = NULL;
+    struct url url = url_make("/v1/drives");
+    url_query(url_part(&url, cli->args[0]), "host", cli->opts[OPT_HOST]);
+    if (!cli_get(cli, &url, &drive, err) || !cli_show(cli, &drive_table, drive, err))
+        return false;
+    if (cli_has(cli, OPT_JSON) || cli_has(cli, OPT_OUTPUT))
+        return true;
+    show_can(json_object_get(json_object_get(drive, "seen"), "caps"));
+    show_foreign(json_object_get(drive, "foreign"));
+    return true;
+}
