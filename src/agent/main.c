@@ -281,7 +281,8 @@ static bool make_dir(const char *path, mode_t mode, struct err *err)
 {
     if (mkdir(path, mode) == 0 || errno == EEXIST)
         return true;
-    return err_sys(err, errno, "cannot make folder '%s'", path);
+    err_sys(err, errno, "cannot make folder '%s'", path);
+    return err_hint(err, "make the folder that it is in, and let this user write there");
 }
 
 /* Two agents on one host would send two orders to one drive. The lock lives as long as the process. */
@@ -290,8 +291,10 @@ static bool lock_state(const struct agent *agent, struct err *err)
     char path[PATH_TEXT_MAX];
     snprintf(path, sizeof(path), "%s/agent.lock", agent->options.state);
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, errno, "cannot open '%s'", path);
+    if (fd < 0) {
+        err_sys(err, errno, "cannot open '%s'", path);
+        return err_hint(err, "let this user write in '%s', or choose another folder with --state", agent->options.state);
+    }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return true;
     err_set(err, ERR_CONFLICT, "cannot use the state in '%s': another nsmith-agent uses it", agent->options.state);
@@ -355,6 +358,11 @@ static bool agent_open(struct agent *agent, struct err *err)
         text_cut(agent->host_name, sizeof(agent->host_name), options->host);
     else
         must(gethostname(agent->host_name, sizeof(agent->host_name) - 1) == 0);
+    if (!text_is_name(agent->host_name, NAME_MAX_LEN)) {
+        err_set(err, ERR_INPUT, "cannot work as host '%s': use 1 to %d letters, digits, '.', '_' and '-'", agent->host_name,
+                NAME_MAX_LEN);
+        return err_hint(err, "give a name with --host");
+    }
     struct virt_port virt;
     if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) ||
         !make_dir(agent->console_dir, 0755, err) || !lock_state(agent, err) || !host_load(agent, err) ||

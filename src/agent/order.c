@@ -119,6 +119,40 @@ static bool node(struct nvme_dev *dev, const struct order *order, struct order_d
     return true;
 }
 
+bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err)
+{
+    struct nvme_ns *ns = NULL;
+    struct nvme_node node;
+    if (env->unused == NULL)
+        return true;
+    if (!dev->ops->ns_open(dev, nsid, false, &ns, err))
+        return false;
+    ns->ops->node(ns, &node);
+    nvme_ns_close(ns); /* or the check would find ourselves */
+    return env->unused(env->ctx, nsid, &node, err);
+}
+
+/* What anybody has open is not taken away: a guest that lives still, or somebody who has begun to use a namespace since
+ * it was found blank. It is held alone while it goes. One that cannot be opened at all nobody can use. */
+static bool detach(const struct order_env *env, struct nvme_dev *dev, const struct order *order,
+                   const struct nvme_ns_ident *ns, struct err *err)
+{
+    auto_nvme_ns struct nvme_ns *held = NULL;
+    struct err why = {0};
+    if (!nvme_expect_ns(dev, &order->ident, ns, err))
+        return false;
+    if (!order_unused(env, dev, ns->nsid, &why) && why.kind == ERR_BUSY) {
+        *err = why;
+        return err_wrap(err, "cannot detach namespace %u of drive '%s'", ns->nsid.v, order->ident.serial);
+    }
+    err_clear(&why);
+    if (!dev->ops->ns_open(dev, ns->nsid, true, &held, &why) && why.kind == ERR_BUSY) {
+        *err = why;
+        return err_wrap(err, "cannot detach namespace %u of drive '%s'", ns->nsid.v, order->ident.serial);
+    }
+    return nvme_detach(dev, &order->ident, ns, err);
+}
+
 static bool run(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
                 struct order_done *out, struct err *err)
 {
@@ -132,7 +166,7 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const char *n
     case ORDER_ATTACH:
         return nvme_expect_ns(dev, &order->ident, &ns, err) && nvme_attach(dev, &order->ident, ns.nsid, err);
     case ORDER_DETACH:
-        return nvme_detach(dev, &order->ident, &ns, err);
+        return detach(env, dev, order, &ns, err);
     case ORDER_DELETE:
         return nvme_delete(dev, &order->ident, &ns, err);
     case ORDER_NODE:

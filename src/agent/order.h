@@ -17,6 +17,9 @@ struct order_env {
      * empty for drives in memory), and is closed again before the call. */
     void (*foreign)(void *ctx, const struct drive_ident *drive, struct nsid nsid, const struct nvme_node *node,
                     struct foreign_list *list);
+    /* ERR_BUSY: something on this host uses the node: a process has it open, it is mounted, held... An exclusive open
+     * alone does not tell: on a block device O_EXCL keeps out only those who ask for it too. NULL: nobody can. */
+    bool (*unused)(void *ctx, struct nsid nsid, const struct nvme_node *node, struct err *err);
     uint64_t (*unix_ms)(void *ctx);
     void (*sleep_ms)(void *ctx, uint32_t ms);
     /* The drive said that the erase is done; verification begins. */
@@ -46,6 +49,9 @@ void order_run(const struct order_env *env, const struct order *order, struct or
 /* Opens the drive that has this identity, under whatever name it has now; `name_out` (may be NULL) gets that name. */
 bool order_open(const struct order_env *env, const struct drive_ident *ident, struct nvme_dev **out,
                 char name_out[NVME_NAME_LEN], struct err *err);
+
+/* Nobody on this host uses the namespace, as env->unused tells. ERR_BUSY: somebody does. */
+bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err);
 
 /* In order_erase.c: fills *out as above. */
 void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out);

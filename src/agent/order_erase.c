@@ -2,7 +2,8 @@
  *   1. hold the namespace alone (nobody else has it open), identify it on that descriptor;
  *   2. remember samples of what is there, plant markers, flush, drop caches, and see the markers on the media;
  *   3. let the drive erase (or overwrite);
- *   4. drop caches, read every marker, every sample and further places back.
+ *   4. drop caches, read every marker, every sample and further places back;
+ *   5. see that still nobody else has it open.
  * "Success" without 4 is a failed erase. What was seen goes into the record, whatever came out. */
 #include "agent/order.h"
 #include "core/erase.h"
@@ -255,6 +256,7 @@ void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct
     char path[PATH_TEXT_MAX];
     out->ok = nvme_expect_ns(dev, &order->ident, &work.ident, &out->err) &&
               nvme_wait_node(dev, order->ns.nsid, ORDER_NODE_WAIT_MS, path, &out->err) &&
+              order_unused(env, dev, order->ns.nsid, &out->err) &&
               dev->ops->ns_open(dev, order->ns.nsid, true, &ns, &out->err);
     if (!out->ok)
         return;
@@ -269,6 +271,13 @@ void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct
     work.samples = aligned((size_t)ERASE_SAMPLES * ERASE_BLOCK_MAX);
     record_begin(&work, &out->erasure);
     out->ok = erase_held(&work, out);
+    nvme_ns_close(ns);
+    ns = NULL;
+    /* Whoever opened it meanwhile would read what the next tenant writes: then all begins anew, once that has ended. */
+    if (out->ok && out->erasure.verdict == ERASE_VERIFIED && !order_unused(env, dev, order->ns.nsid, &out->err)) {
+        out->ok = false;
+        out->have_erasure = false;
+    }
     free(work.samples);
     free(work.expect);
     free(work.block);

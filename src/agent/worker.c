@@ -86,6 +86,25 @@ static void look_foreign(void *ctx, const struct drive_ident *drive, struct nsid
     probe_all(node->path, nsid, &options, list);
 }
 
+static bool look_unused(void *ctx, struct nsid nsid, const struct nvme_node *node, struct err *err)
+{
+    const struct workers *workers = ctx;
+    const pid_t allowed[] = {softnvme_pid(workers->options.softnvme), getpid()};
+    const struct probe_options options = {.node = {.dev = node->dev, .ino = node->ino, .rdev = node->rdev},
+                                          .allowed = allowed,
+                                          .allowed_count = sizeof(allowed) / sizeof(allowed[0]),
+                                          .pass_over_denied = !node->block_device};
+    struct foreign_list *list = calloc(1, sizeof(*list));
+    must(list != NULL);
+    probe_use(node->path, nsid, &options, list);
+    if (list->count > 0)
+        err_set(err, ERR_BUSY, "cannot have '%s' alone: it %s: %s", node->path, foreign_kind_text(list->at[0].kind),
+                list->at[0].detail);
+    const bool unused = list->count == 0;
+    free(list);
+    return unused;
+}
+
 static void tell_said(void *ctx, const struct order *order)
 {
     struct workers *workers = ctx;
@@ -265,6 +284,7 @@ struct workers *workers_open(const struct workers_options *options)
                                       .host = options->host,
                                       .ctx = workers,
                                       .foreign = look_foreign,
+                                      .unused = look_unused,
                                       .unix_ms = unix_ms,
                                       .sleep_ms = sleep_ms,
                                       .said = tell_said,

@@ -254,10 +254,15 @@ static void report_drive(const struct host_drive *drive, struct drive_report *ou
 
 void host_report(const struct host *host, struct report *out)
 {
-    *out = (struct report){.host = host->name,
-                           .registration = host->registration,
-                           .incarnation = host->incarnation,
-                           .wants_revision = host->wants_revision};
+    /* Not the whole struct, which has room for the largest host: only what is counted is filled and looked at. */
+    out->host = host->name;
+    out->registration = host->registration;
+    out->incarnation = host->incarnation;
+    out->wants_revision = host->wants_revision;
+    out->vcpus = 0;
+    out->memory_bytes = 0;
+    out->public_key[0] = out->software[0] = '\0';
+    out->drive_count = out->slice_count = out->vm_count = 0;
     for (size_t i = 0; i < host->drive_count; i++) {
         const struct host_drive *drive = &host->drives[i];
         if (drive->adopt == ADOPT_NONE && (!drive->present || drive->seen.ident.serial[0] == '\0'))

@@ -75,6 +75,11 @@ void drive_listed(struct host *host, const struct host_event *event)
         for (size_t j = 0; j < event->ident_count; j++)
             present = present || drive_ident_eq(&event->idents[j], &drive->ident);
         drive->ambiguous = count_serial(event, drive->ident.serial) > 1;
+        if (!present && (drive->adopt == ADOPT_CHECKING || drive->adopt == ADOPT_REFUSED)) {
+            drive->adopt = ADOPT_NONE; /* not reported any more: the server forgets the wish, nobody is surprised later */
+            drive->adoption = (struct uuid){0};
+            drive->why[0] = '\0';
+        }
         if (present != drive->present) {
             drive->present = present;
             drive->scanned = false;
@@ -90,8 +95,14 @@ void drive_listed(struct host *host, const struct host_event *event)
 void drive_want(struct host *host, const struct want_drive *want)
 {
     struct host_drive *drive = host_drive_find(host, &want->ident);
-    if (drive == NULL)
-        return; /* not there; the server sees that it is not reported */
+    if (drive == NULL || !drive->present)
+        host->list_due = true;
+    if (drive == NULL) { /* the wish may come before the first listing */
+        drive_add(host, &want->ident);
+        drive = host_drive_find(host, &want->ident);
+        if (drive == NULL)
+            return;
+    }
     drive->want = *want;
     if (is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
         return; /* ours already, or this very wish was judged */
@@ -336,7 +347,7 @@ static void erase_ended(struct host *host, struct host_slice *slice, const struc
     row->progress_percent = 0;
     if (row->state != SLICE_ERASING && row->state != SLICE_VERIFYING)
         return; /* lost meanwhile */
-    if (!event->ok && event->err->kind == ERR_BUSY) {
+    if (!event->ok && (event->err->kind == ERR_BUSY || event->err->kind == ERR_MISSING)) { /* it has not begun */
         if (slice->busy_since_ms == 0)
             slice->busy_since_ms = event->now_ms;
         if (event->now_ms - slice->busy_since_ms < ERASE_BUSY_MS_MAX) {
@@ -431,6 +442,11 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
         return;
     }
     drive->scanned = false;
+    if (!event->ok && order->kind == ORDER_DETACH && slice != NULL && event->err->kind == ERR_BUSY) {
+        slice->failures++; /* somebody has it open: this slice waits, the rest of the drive does not */
+        slice->not_before_ms = event->now_ms + backoff_ms(slice->failures);
+        return;
+    }
     if (!event->ok) {
         if (event->err->kind == ERR_CONFLICT || event->err->kind == ERR_MISSING)
             host->list_due = true;
@@ -483,12 +499,16 @@ static bool give_up(struct host_drive *drive, const struct ns_ident *ns, const s
     return true;
 }
 
-static bool retire_one(struct host *host, struct host_drive *drive, struct host_orders *out)
+static bool retire_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
         struct host_slice *slice = &host->slices[i];
         if (!slice_on(slice, drive) || slice->slice.state != SLICE_QUARANTINED || !slice->want_known || !slice->want.retire)
             continue;
+        if (now_ms < slice->not_before_ms) {
+            wake_at(out, slice->not_before_ms);
+            continue;
+        }
         const struct ns_ident ns = slice_ns(&slice->slice);
         if (drive->layout.provider == PROVIDER_NAMESPACE && !is_lost(slice, drive) &&
             give_up(drive, &ns, &slice->slice.id, out))
@@ -500,8 +520,20 @@ static bool retire_one(struct host *host, struct host_drive *drive, struct host_
     return false;
 }
 
+/* A slice whose namespace is gone keeps its place until a person has retired it: the drive would give its NSID to the
+ * next namespace, and two slices would be one. */
+static bool one_is_missing(const struct host *host, const struct host_drive *drive)
+{
+    for (size_t i = 0; i < host->slice_count; i++)
+        if (slice_on(&host->slices[i], drive) && drive_ns(&drive->seen, host->slices[i].slice.nsid) == NULL)
+            return true;
+    return false;
+}
+
 static bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
+    if (one_is_missing(host, drive))
+        return false;
     if (drive->layout.provider != PROVIDER_NAMESPACE || drive->factory_count > 0 || drive->orphans > 0 ||
         host->slice_count == HOST_SLICES_MAX || slices_made(host, drive) >= drive->layout.count)
         return false;
@@ -598,7 +630,7 @@ static void ours_decide(struct host *host, struct host_drive *drive, uint64_t no
     for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
         if (give_up(drive, &drive->factory[i], NULL, out))
             return;
-    if (retire_one(host, drive, out))
+    if (retire_one(host, drive, now_ms, out))
         return;
     if (whole_drive_is_well && create_one(host, drive, out))
         return;

@@ -139,7 +139,7 @@ static bool layout_namespaces(const struct drive_seen *drive, const struct slice
 {
     const struct drive_caps *caps = &drive->caps;
     if (!caps->ns_management) {
-        err_set(err, ERR_INPUT, "cannot cut the drive: it has no namespace management (OACS bit 3 is 0)");
+        err_set(err, ERR_INPUT, "cannot cut the drive: it offers no namespace management (OACS bit 3, or its list of supported commands)");
         return err_hint(err, "adopt it as a whole, with provider 'whole'");
     }
     const struct lba_format *format = format_choose(caps, err);

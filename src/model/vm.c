@@ -62,6 +62,11 @@ bool flavor_check(const struct flavor *flavor, struct err *err)
 
 static bool path_check(const char *what, const char *path, struct err *err)
 {
+    for (const char *c = path; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) { /* XML 1.0 cannot carry it: the VM would never start */
+            err_set(err, ERR_INPUT, "cannot use the path of the %s: it holds a control character", what);
+            return err_hint(err, "rename the file");
+        }
     if (path[0] == '\0' || path[0] == '/')
         return true;
     err_set(err, ERR_INPUT, "cannot use %s '%s': it is not an absolute path", what, path);

@@ -118,6 +118,20 @@ static void scan_health(struct nvme_dev *dev, struct drive_health *out)
         nvme_parse_smart(&page, sizeof(page), out, &ignored);
 }
 
+/* Some controllers claim namespace management (OACS bit 3) and refuse the command; QEMU's does. Their list of supported
+ * commands (Commands Supported and Effects log) is honest. A list without Identify, which is mandatory, says nothing. */
+static bool scan_management(struct nvme_dev *dev, const struct nvme_ctrl_page *ctrl, struct drive_caps *caps, struct err *err)
+{
+    bool is_a_list, listed;
+    if (!caps->ns_management)
+        return true;
+    if (!nvme_ask_supported(dev, ctrl, NVME_OP_IDENTIFY, &is_a_list, err) ||
+        !nvme_ask_supported(dev, ctrl, NVME_OP_NS_MANAGEMENT, &listed, err))
+        return false;
+    caps->ns_management = listed || !is_a_list;
+    return true;
+}
+
 bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err)
 {
     struct nvme_ctrl_page ctrl;
@@ -128,7 +142,8 @@ bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err)
     memcpy(seen.firmware, ctrl.firmware, sizeof(seen.firmware));
     if (!scan_namespaces(dev, &seen, &any, err) || !scan_formats(dev, &any, &seen.caps, err) ||
         !scan_granularity(dev, &seen.caps, err) ||
-        !nvme_ask_supported(dev, &ctrl, NVME_OP_SANITIZE_NS, &seen.caps.sanitize_ns, err))
+        !nvme_ask_supported(dev, &ctrl, NVME_OP_SANITIZE_NS, &seen.caps.sanitize_ns, err) ||
+        !scan_management(dev, &ctrl, &seen.caps, err)) /* last: the lists above depend on what it claims */
         return err_wrap(err, "drive '%s'", ctrl.ident.serial);
     scan_health(dev, &seen.health);
     *out = seen;

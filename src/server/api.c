@@ -101,6 +101,32 @@ static void answer_json(struct http_answer *answer, int status, const char *type
     json_decref(json);
 }
 
+/* What to do next, where the error itself does not say. */
+static const char *next_step(enum err_kind kind)
+{
+    switch (kind) {
+    case ERR_INPUT:
+        return "correct it; what is taken: docs/api.md, or the command with --help";
+    case ERR_MISSING:
+        return "see what there is with the command 'ls' of its kind";
+    case ERR_CONFLICT:
+        return "look at it again, then decide anew";
+    case ERR_FULL:
+        return "see what is free: nsmith slice ls --state free";
+    case ERR_BUSY:
+        return "try again in a moment";
+    case ERR_DEVICE:
+        return "see what needs you: nsmith status";
+    case ERR_NONE:
+    case ERR_FAILED:
+    case ERR_UNSAFE:
+    case ERR_DENIED:
+    case ERR_KIND_COUNT:
+        break;
+    }
+    return "what the code means: nsmith explain";
+}
+
 /* RFC 9457. What failed changed nothing, for each request is one transaction. */
 static void answer_problem(struct http_answer *answer, const struct err *err)
 {
@@ -110,7 +136,7 @@ static void answer_problem(struct http_answer *answer, const struct err *err)
     set_new(json, "status", json_integer(err_kind_http(err->kind)));
     set_text(json, "code", err_kind_name(err->kind));
     set_text(json, "detail", err->msg);
-    set_text(json, "hint", err->hint);
+    set_text(json, "hint", err->hint[0] != '\0' ? err->hint : next_step(err->kind));
     set_new(json, "unchanged", json_true());
     answer_json(answer, err_kind_http(err->kind), "application/problem+json", json);
 }

@@ -39,10 +39,11 @@ json_t *show_drive(const struct row_drive *row, bool with_seen)
     set_text(json, "name", seen->name);
     set_u64(json, "size_bytes", drive_bytes(seen));
     const bool waiting = row->wanted && report->adopt == ADOPT_NONE;
+    const bool ours = report->adoption.v[0] != '\0' && report->adopt != ADOPT_NONE && report->adopt != ADOPT_REFUSED;
     set_text(json, "adopt", adopt_word(waiting ? ADOPT_CHECKING : report->adopt));
     set_text(json, "why", report->why);
     set_new(json, "foreign", show_foreign(&seen->foreign));
-    if (row->wanted) {
+    if (row->wanted || ours) {
         set_text(json, "adoption", row->adoption.v);
         set_text(json, "provider", provider_words[row->layout.provider]);
         set_text(json, "class", row->layout.class.v);

@@ -40,7 +40,8 @@ static bool make_dir(const char *path, mode_t mode, struct err *err)
 {
     if (mkdir(path, mode) == 0 || errno == EEXIST)
         return true;
-    return err_sys(err, errno, "cannot make folder '%s'", path);
+    err_sys(err, errno, "cannot make folder '%s'", path);
+    return err_hint(err, "make the folder that it is in, and let this user write there");
 }
 
 static bool loop(struct http_server *server, int signals, struct err *err)

@@ -189,7 +189,8 @@ bool service_claim(struct service *service, const struct claim_request *request,
         .class = request->class, .slices = request->slices, .spread = request->spread, .host = request->host};
     if (wanted.class.v[0] == '\0')
         text_cut(wanted.class.v, sizeof(wanted.class.v), "500G");
-    return claim_make(service, &wanted, &request->id, &(struct name){0}, now_ms, out, err);
+    return claim_make(service, &wanted, &request->id, &(struct name){0}, now_ms, out, err) ||
+           (err->kind == ERR_FULL && err_wrap(err, "cannot place %u slices", request->slices));
 }
 
 bool claim_let_go(struct service *service, struct row_claim *claim, struct err *err)

@@ -62,7 +62,7 @@ static bool report_drive(struct service *service, const struct report *report, c
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT ||
                       drive->adopt == ADOPT_MISSING;
     if (ours) {
-        row.wanted = true;
+        row.wanted = false; /* the wish is done. An agent that lost its ledger must not find it here, and adopt anew */
         row.adoption = drive->adoption;
         row.layout = drive->layout;
     } else if (drive->adopt == ADOPT_REFUSED && strcmp(drive->adoption.v, row.adoption.v) == 0) {
@@ -263,7 +263,7 @@ static bool report_vms(struct service *service, const struct report *report, uin
         if (seen != NULL)
             known[seen - report->vms] = true;
         if (seen == NULL && (gone || row->flavor.v[0] == '\0')) {
-            if ((!gone && !claim_without_vm(service, &row->claim, err)) ||
+            if (!claim_without_vm(service, &row->claim, err) ||
                 !service->store->del(service->store->self, ROW_VM, row->spec.name.v, err))
                 return false;
             *touched = true;
