@@ -186,7 +186,7 @@ static int access_mode(pid_t pid, const char *fd)
     auto_file FILE *file = fopen(path, "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL)
         if (strncmp(line, "flags:", 6) == 0)
-            return (int)(strtoul(line + 6, NULL, 8) & O_ACCMODE); /* octal: fs/proc/fd.c of Linux */
+            return line[strcspn(line, "\n") - 1] & O_ACCMODE; /* octal (fs/proc/fd.c of Linux): the last digit has it */
     return -1;
 }
 

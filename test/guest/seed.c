@@ -11,13 +11,13 @@
 
 int main(void)
 {
-	struct {
-		int bits, size;
-		unsigned char bytes[64];
-	} pool = { .bits = 8 * sizeof pool.bytes, .size = sizeof pool.bytes };
-	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || getrandom(pool.bytes, sizeof pool.bytes, GRND_INSECURE) != sizeof pool.bytes ||
-	    ioctl(fd, RNDADDENTROPY, &pool) < 0)
-		err(1, "seed");
-	return 0;
+    struct {
+        int bits, size;
+        unsigned char bytes[64];
+    } pool = { .bits = 8 * sizeof pool.bytes, .size = sizeof pool.bytes };
+    int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || getrandom(pool.bytes, sizeof pool.bytes, GRND_INSECURE) != sizeof pool.bytes ||
+        ioctl(fd, RNDADDENTROPY, &pool) < 0)
+        err(1, "seed");
+    return 0;
 }

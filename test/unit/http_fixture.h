@@ -4,6 +4,7 @@
 #ifndef NSMITH_HTTP_FIXTURE_H
 #define NSMITH_HTTP_FIXTURE_H
 
+#include "base/text.h"
 #include "http/http.h"
 
 #include <arpa/inet.h>
@@ -92,16 +93,20 @@ static inline void handle(void *ctx, const struct http_request *request, uint64_
     assert_int_equal(strlen(request->body) <= request->body_len, true);
     if ((strcmp(path, "/park") == 0 || strcmp(path, "/at") == 0) && !again) {
         const char *at = http_query(request, "t");
+        uint64_t until = UINT64_MAX;
         fixture->parked++;
-        *answer = (struct http_answer){.later = true, .until_ms = at == NULL ? UINT64_MAX : strtoull(at, NULL, 10)};
+        assert_true(at == NULL || text_u64(at, &until));
+        *answer = (struct http_answer){.later = true, .until_ms = until};
     } else if (strcmp(path, "/body") == 0) {
         *answer =
             (struct http_answer){.status = 200, .body = malloc(request->body_len + 1), .body_len = request->body_len};
         assert_non_null(answer->body);
         memcpy(answer->body, request->body, request->body_len + 1);
     } else if (strcmp(path, "/size") == 0) {
+        uint64_t size = 0;
+        assert_true(text_u64(http_query(request, "n"), &size));
         answer->status = 200;
-        answer->body_len = strtoul(http_query(request, "n"), NULL, 10);
+        answer->body_len = size;
         answer->body = fill(answer->body_len);
     } else if (strcmp(path, "/nothing") == 0) {
         *answer = (struct http_answer){.status = 204};
@@ -240,7 +245,7 @@ static inline int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     struct err err = {0};
-    strcpy(fixture->dir, "/tmp/t_http.XXXXXX");
+    assert_true(text_copy(fixture->dir, sizeof(fixture->dir), "/tmp/t_http.XXXXXX"));
     assert_non_null(mkdtemp(fixture->dir));
     snprintf(fixture->path, sizeof(fixture->path), "%s/socket", fixture->dir);
     snprintf(fixture->unix_address, sizeof(fixture->unix_address), "unix:%s", fixture->path);
@@ -274,7 +279,7 @@ static const char too_large[] __attribute__((unused)) =
 static inline int raw_connect(struct fixture *fixture)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, fixture->path);
+    assert_true(text_copy(address.sun_path, sizeof(address.sun_path), fixture->path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_true(fd >= 0);
     while (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {

@@ -338,7 +338,7 @@ static void test_busy_socket(void **state)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     char address[96];
     int fds[BACKLOG_MAX], count = 0, listener = fake_listen(fixture, address, sizeof(address));
-    strcpy(at.sun_path, address + 5);
+    assert_true(text_copy(at.sun_path, sizeof(at.sun_path), address + 5));
     for (bool full = false; !full; count++) {
         assert_true(count < BACKLOG_MAX);
         fds[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
