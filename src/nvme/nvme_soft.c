@@ -281,13 +281,16 @@ uint64_t soft_drive_removals(const struct soft_drive *drive)
 void soft_drive_power_cut(struct soft_drive *drive)
 {
     soft_op_interrupt(drive);
-    memset(drive->changed, 0, sizeof(drive->changed));
+    for (size_t i = 0; i < SOFT_CTRLS_MAX; i++) {
+        memset(drive->ctrls[i].changed, 0, sizeof(drive->ctrls[i].changed));
+        drive->ctrls[i].event_due = false;
+    }
 }
 
 void soft_drive_rescan(struct soft_drive *drive)
 {
     for (size_t i = 0; drive->present && i < drive->state.ns_count; i++)
-        if (drive->state.ns[i].attached && !drive->visible[drive->state.ns[i].nsid])
+        if (drive->state.ns[i].cntlid == SOFT_CNTLID && !drive->visible[drive->state.ns[i].nsid])
             soft_show(drive, drive->state.ns[i].nsid);
 }
 
@@ -310,7 +313,8 @@ size_t soft_drive_ns(const struct soft_drive *drive, struct soft_ns_view *out, s
     for (; count < drive->state.ns_count && count < max; count++) {
         const struct soft_ns *ns = &drive->state.ns[count];
         out[count] = (struct soft_ns_view){.nsid = ns->nsid,
-                                           .attached = ns->attached,
+                                           .attached = ns->cntlid != 0,
+                                           .cntlid = ns->cntlid,
                                            .interrupted = ns->interrupted,
                                            .lbaf = ns->lbaf,
                                            .block_bytes = drive->profile.lbaf[ns->lbaf].block_bytes,
@@ -381,9 +385,9 @@ const char *soft_drive_broken(const struct soft_drive *drive)
     for (uint32_t nsid = 1; broken == NULL && nsid <= SOFT_NS_MAX; nsid++) {
         bool attached = false;
         for (size_t i = 0; i < drive->state.ns_count; i++)
-            attached = attached || (drive->state.ns[i].nsid == nsid && drive->state.ns[i].attached);
+            attached = attached || (drive->state.ns[i].nsid == nsid && drive->state.ns[i].cntlid == SOFT_CNTLID);
         if (drive->visible[nsid] && !attached)
-            broken = "only an attached namespace has a path";
+            broken = "only a namespace that is attached to controller 1 has a path";
     }
     return broken;
 }

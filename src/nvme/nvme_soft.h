@@ -45,8 +45,26 @@ struct soft_outcome {
 
 enum soft_result soft_admin(struct soft_drive *drive, struct nvme_cmd *cmd, struct soft_outcome *out);
 enum soft_result soft_io(struct soft_drive *drive, struct nvme_cmd *cmd, struct soft_outcome *out);
+/* Through another controller than 1, which the two above are of; it must be one that soft_drive_ctrl() gave. */
+enum soft_result soft_admin_on(struct soft_drive *drive, uint16_t cntlid, struct nvme_cmd *cmd,
+                               struct soft_outcome *out);
+enum soft_result soft_io_on(struct soft_drive *drive, uint16_t cntlid, struct nvme_cmd *cmd, struct soft_outcome *out);
 /* SOFT_DONE with out->status, SOFT_PENDING, or SOFT_LOST. */
 enum soft_result soft_drive_poll(struct soft_drive *drive, uint64_t ticket, struct soft_outcome *out);
+
+/* Hosts over a network have controllers of their own. A controller belongs to one host, known by its NQN, for good, and
+ * so do the namespaces that are attached to it: a host that comes back finds its own ones. Controller 1, which local
+ * clients use, is the first host's too. `busy` has bit CNTLID - 1 set for controllers that are in use now: a host that
+ * comes twice at a time gets a second one. ERR_FULL: there are SOFT_CTRLS_MAX already. */
+bool soft_drive_ctrl(struct soft_drive *drive, const char *host_nqn, uint32_t busy, uint16_t *cntlid_out,
+                     struct err *err);
+/* The controller begins anew (Base 2.0, "Controller Level Reset"): no events, an empty log 04h. */
+void soft_drive_ctrl_reset(struct soft_drive *drive, uint16_t cntlid);
+/* An asynchronous event of this controller is due: true, and dword 0 of its completion. Each is given out once. */
+bool soft_drive_event(struct soft_drive *drive, uint16_t cntlid, uint32_t *out);
+/* The name of the NVM subsystem, as Identify Controller has it; `to` is all written. */
+enum { SOFT_SUBNQN_SIZE = 256 };
+void soft_drive_nqn(const struct soft_drive *drive, char to[SOFT_SUBNQN_SIZE]);
 
 /* Time only goes on: a smaller now_ms changes nothing. What is due is done. */
 void soft_drive_tick(struct soft_drive *drive, uint64_t now_ms);
@@ -75,6 +93,7 @@ void soft_drive_hold(struct soft_drive *drive, uint32_t nsid, bool hold);
 struct soft_ns_view {
     uint32_t nsid;
     bool attached, interrupted;
+    uint16_t cntlid; /* of the controller it is attached to; 0: of none */
     uint8_t lbaf;
     uint32_t block_bytes;
     uint64_t size_blocks, charged_bytes;

@@ -2,6 +2,7 @@
  *
  *   /sys/class/nvme/nvme0/               a controller (link into /sys/devices)
  *                        dev             "241:0", of /dev/nvme0
+ *                        cntrltype       "io"; "discovery" and "admin" are no drives
  *                        nvme1n1/        without multipath: the namespace's block device
  *                        nvme1c0n1/      with multipath: the path to it, `hidden` is 1
  *                        ng1n1/          character device, of no use here
@@ -108,6 +109,15 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* A controller over fabrics that only tells of drives, or only administers them, is none. Older kernels
+ * do not have the attribute; there Identify Controller says so. */
+static bool is_io_ctrl(int class, const char *name)
+{
+    char path[NVME_NAME_LEN + sizeof("/cntrltype")], type[ATTR_MAX];
+    snprintf(path, sizeof(path), "%.*s/cntrltype", NVME_NAME_LEN, name);
+    return !read_attr(class, path, type) || (strcmp(type, "discovery") != 0 && strcmp(type, "admin") != 0);
+}
+
 bool nvme_sysfs_list(const char *sys, struct nvme_names *out, struct err *err)
 {
     char path[PATH_MAX];
@@ -118,7 +128,7 @@ bool nvme_sysfs_list(const char *sys, struct nvme_names *out, struct err *err)
     if (dir == NULL && errno != ENOENT)
         return err_sys(err, errno, "cannot list NVMe controllers in '%s'", path);
     for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        if (!ctrl_number(entry->d_name, &number))
+        if (!ctrl_number(entry->d_name, &number) || !is_io_ctrl(dirfd(dir), entry->d_name))
             continue;
         if (names.count == NVME_NAMES_MAX)
             return err_set(err, ERR_FULL, "cannot list NVMe controllers: there are more than %d", NVME_NAMES_MAX);

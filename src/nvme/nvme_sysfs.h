@@ -12,7 +12,7 @@
 
 #include <sys/types.h>
 
-/* The names of all controllers, by number. None when there is no NVMe driver. */
+/* The names of all I/O controllers, by number. None when there is no NVMe driver. */
 bool nvme_sysfs_list(const char *sys, struct nvme_names *out, struct err *err);
 
 /* Opens the folder of a controller: a descriptor for the calls below, owned by the caller. ERR_MISSING. */

@@ -122,12 +122,16 @@ static inline struct le128 le128_of(uint64_t value)
 enum nvme_admin_op {
     NVME_OP_GET_LOG = 0x02,
     NVME_OP_IDENTIFY = 0x06,
+    NVME_OP_ABORT = 0x08,
     NVME_OP_SET_FEATURES = 0x09,
     NVME_OP_GET_FEATURES = 0x0a,
+    NVME_OP_EVENT_REQUEST = 0x0c,
     NVME_OP_NS_MANAGEMENT = 0x0d,
     NVME_OP_FW_COMMIT = 0x10,
     NVME_OP_FW_DOWNLOAD = 0x11,
     NVME_OP_NS_ATTACHMENT = 0x15,
+    NVME_OP_KEEP_ALIVE = 0x18,
+    NVME_OP_FABRICS = 0x7f, /* on all queues; the command is in byte 4 */
     NVME_OP_FORMAT = 0x80,
     NVME_OP_SANITIZE = 0x84,
     NVME_OP_SANITIZE_NS = 0x8c,
@@ -162,6 +166,7 @@ enum nvme_lid {
     NVME_LID_SMART = 0x02,
     NVME_LID_CHANGED_NS = 0x04,
     NVME_LID_EFFECTS = 0x05,
+    NVME_LID_DISCOVERY = 0x70,
     NVME_LID_SANITIZE_NS_LIST = 0x7f,
     NVME_LID_SANITIZE = 0x81,
 };
@@ -220,12 +225,16 @@ enum nvme_status {
     NVME_ST_OK = 0x000,
     NVME_ST_INVALID_OPCODE = 0x001,
     NVME_ST_INVALID_FIELD = 0x002,
+    NVME_ST_CID_CONFLICT = 0x003,
     NVME_ST_TRANSFER_ERROR = 0x004,
     NVME_ST_POWER_LOSS = 0x005,
     NVME_ST_INTERNAL = 0x006,
     NVME_ST_ABORTED = 0x007,
     NVME_ST_INVALID_NS = 0x00b,
     NVME_ST_SEQUENCE = 0x00c,
+    NVME_ST_SGL_LENGTH = 0x00f,
+    NVME_ST_SGL_TYPE = 0x011,
+    NVME_ST_SGL_OFFSET = 0x016,
     NVME_ST_SANITIZE_FAILED = 0x01c,
     NVME_ST_SANITIZE_RUNNING = 0x01d,
     NVME_ST_WRITE_PROTECTED = 0x020,
@@ -236,6 +245,7 @@ enum nvme_status {
     NVME_ST_CAPACITY_EXCEEDED = 0x081,
     NVME_ST_NS_NOT_READY = 0x082,
     NVME_ST_FORMAT_RUNNING = 0x084,
+    NVME_ST_EVENT_LIMIT = 0x105,
     NVME_ST_INVALID_LOG_PAGE = 0x109,
     NVME_ST_INVALID_FORMAT = 0x10a,
     NVME_ST_NS_NO_CAPACITY = 0x115,
@@ -246,6 +256,11 @@ enum nvme_status {
     NVME_ST_NS_NO_THIN = 0x11b,
     NVME_ST_CTRL_LIST_INVALID = 0x11c,
     NVME_ST_SANITIZE_NS_LIMIT = 0x13c, /* Base 2.3: Request Exceeds Maximum Namespace Sanitize Operations In Progress */
+    NVME_ST_CONNECT_FORMAT = 0x180, /* of Connect and Disconnect, until 185h */
+    NVME_ST_CONNECT_BUSY = 0x181,
+    NVME_ST_CONNECT_PARAMETERS = 0x182,
+    NVME_ST_CONNECT_HOST = 0x184,
+    NVME_ST_QUEUE_TYPE = 0x185,
     NVME_ST_WRITE_FAULT = 0x280,
     NVME_ST_READ_ERROR = 0x281,
     NVME_ST_ACCESS_DENIED = 0x286,
@@ -255,14 +270,16 @@ enum nvme_status {
     NVME_ST_HOST_ABORTED = 0x371,
 };
 
-enum { NVME_STATUS_MASK = 0x7ff }; /* SCT 10:8, SC 7:0; above: CRD, More, Do Not Retry */
+enum { NVME_STATUS_DNR = 0x4000, NVME_STATUS_MASK = 0x7ff }; /* SCT 10:8, SC 7:0; above: CRD, More, Do Not Retry */
 
 /* --- Identify ---------------------------------------------------------------------------------------------------- */
 
-enum { NVME_PAGE = 4096 };
+enum { NVME_PAGE = 4096, NVME_VERSION_2_0 = 0x00020000 };
 
 /* Bits of struct nvme_wire_ctrl. */
 enum {
+    NVME_SGLS_OFFSET = 1 << 20, /* in-capsule data */
+    NVME_SGLS_ANY = 1 << 0,     /* SGLs without alignment */
     NVME_CMIC_MULTI_PORT = 1 << 0,
     NVME_CMIC_MULTI_CTRL = 1 << 1,
     NVME_CTRATT_GRANULARITY = 1 << 7,

@@ -20,7 +20,7 @@ void soft_show(struct soft_drive *drive, uint32_t nsid)
 {
     const struct soft_ns *ns = soft_state_ns(&drive->state, nsid);
     must(ns != NULL);
-    must(ns->attached);
+    must(ns->cntlid == SOFT_CNTLID);
     drive->visible[nsid] = soft_media_link(drive->media, ns->media, nsid);
 }
 
@@ -72,7 +72,7 @@ void soft_factory(struct soft_drive *drive, struct soft_state *state)
                          .charged_bytes = profile->capacity_bytes,
                          .born = state->next_born++,
                          .media = state->next_media++,
-                         .attached = true};
+                         .cntlid = SOFT_CNTLID};
     put_ids(profile, state->seed, &ns);
     soft_state_add(state, &ns);
 }
@@ -153,7 +153,7 @@ static uint16_t delete_ns(struct soft_drive *drive, uint32_t nsid)
     const struct soft_ns *ns = soft_state_ns(&next, nsid);
     if (ns == NULL)
         return NVME_ST_INVALID_NS;
-    if (ns->attached)
+    if (ns->cntlid != 0)
         return NVME_ST_SEQUENCE;
     const uint64_t medium = ns->media;
     const bool keep = drive->profile.leaky_delete && next.spare_count < SOFT_NS_MAX;
@@ -181,13 +181,26 @@ uint16_t soft_ns_management(struct soft_drive *drive, struct soft_call *call)
     return cmd->data_len != 0 ? NVME_ST_INVALID_FIELD : delete_ns(drive, cmd->nsid);
 }
 
-/* Exactly this controller, and nothing behind it. */
-static bool names_us(const struct nvme_wire_ctrl_list *page)
+/* The one controller that is named, with nothing behind it; 0: the list is not such. */
+static uint16_t named_ctrl(const struct soft_drive *drive, const struct nvme_wire_ctrl_list *page)
 {
+    const uint16_t cntlid = le16_get(page->cntlid[0]);
     for (size_t i = 1; i < NVME_WIRE_CTRLS_MAX; i++)
         if (le16_get(page->cntlid[i]) != 0)
-            return false;
-    return le16_get(page->count) == 1 && le16_get(page->cntlid[0]) == SOFT_CNTLID;
+            return 0;
+    return le16_get(page->count) == 1 && soft_state_has_ctrl(&drive->state, cntlid) ? cntlid : 0;
+}
+
+/* A private namespace cannot move from one controller to another without a detach between. */
+static uint16_t check_attachment(const struct soft_ns *ns, uint16_t cntlid, bool attach)
+{
+    if (ns == NULL)
+        return NVME_ST_INVALID_NS;
+    if (!attach)
+        return ns->cntlid == cntlid ? NVME_ST_OK : NVME_ST_NS_NOT_ATTACHED;
+    if (ns->cntlid == cntlid)
+        return NVME_ST_NS_ATTACHED;
+    return ns->cntlid == 0 ? NVME_ST_OK : NVME_ST_NS_PRIVATE;
 }
 
 uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call)
@@ -200,20 +213,22 @@ uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call)
     const uint16_t busy = soft_busy(drive, cmd->nsid);
     if (busy != NVME_ST_OK)
         return busy;
-    if (!names_us(cmd->data))
+    const uint16_t cntlid = named_ctrl(drive, cmd->data);
+    if (cntlid == 0)
         return NVME_ST_CTRL_LIST_INVALID;
     struct soft_state next = drive->state;
     struct soft_ns *ns = soft_state_ns(&next, cmd->nsid);
     const bool attach = cmd->cdw10 == NVME_NS_ATTACH;
-    if (ns == NULL)
-        return NVME_ST_INVALID_NS;
-    if (ns->attached == attach)
-        return attach ? NVME_ST_NS_ATTACHED : NVME_ST_NS_NOT_ATTACHED;
-    ns->attached = attach;
+    const uint16_t refused = check_attachment(ns, cntlid, attach);
+    if (refused != NVME_ST_OK)
+        return refused;
+    ns->cntlid = attach ? cntlid : 0;
     const uint16_t status = soft_commit(drive, &next);
     if (status != NVME_ST_OK)
         return status;
-    drive->changed[cmd->nsid] = true;
+    soft_changed(drive, cntlid, cmd->nsid);
+    if (cntlid != SOFT_CNTLID)
+        return NVME_ST_OK;
     if (!attach)
         soft_hide(drive, cmd->nsid);
     else if (drive->profile.events)

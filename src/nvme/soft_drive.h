@@ -8,7 +8,15 @@
 #include "nvme/soft_media.h"
 #include "nvme/soft_state.h"
 
-enum { SOFT_FAULTS_ALL = 64, SOFT_CNTLID = 1 };
+enum { SOFT_FAULTS_ALL = 64 };
+
+/* What a controller remembers while it has power. */
+struct soft_ctrl {
+    bool changed[SOFT_NS_MAX + 1]; /* by NSID: log 04h */
+    uint32_t event_config;         /* feature 0Bh */
+    bool event_due;                /* something changed that no event has told of, */
+    bool event_masked;             /* and none is sent before the log of the last one is read */
+};
 
 struct soft_drive {
     struct soft_profile profile;
@@ -20,26 +28,26 @@ struct soft_drive {
     struct rng rng;
     bool present;
     uint64_t removals;               /* so often was it pulled */
-    bool visible[SOFT_NS_MAX + 1];   /* by NSID: the host shows it */
-    bool changed[SOFT_NS_MAX + 1];   /* by NSID: log 04h */
+    bool visible[SOFT_NS_MAX + 1];   /* by NSID: the host of controller 1 shows it */
     uint16_t opens[SOFT_NS_MAX + 1]; /* by NSID: descriptors and holders, linked in */
     struct soft_fault faults[SOFT_FAULTS_ALL];
     size_t fault_count;
     uint64_t now_ms;
-    uint64_t op_start_ms, op_end_ms; /* of state.op */
-    uint64_t op_ticket;              /* whoever waits for it; 0: nobody */
-    uint64_t tickets;                /* given out so far */
-    uint64_t done_ticket;            /* the last that was done, */
-    uint16_t done_status;            /* and how it went */
-    uint32_t event_config;           /* feature 0Bh */
-    uint64_t reads, writes;          /* for the SMART log */
-    struct soft_log_entry *log;      /* owned; a ring of SOFT_LOG_MAX, made when first used */
+    uint64_t op_start_ms, op_end_ms;        /* of state.op */
+    uint64_t op_ticket;                     /* whoever waits for it; 0: nobody */
+    uint64_t tickets;                       /* given out so far */
+    uint64_t done_ticket;                   /* the last that was done, */
+    uint16_t done_status;                   /* and how it went */
+    struct soft_ctrl ctrls[SOFT_CTRLS_MAX]; /* by CNTLID less one */
+    uint64_t reads, writes;                 /* for the SMART log */
+    struct soft_log_entry *log;             /* owned; a ring of SOFT_LOG_MAX, made when first used */
     uint64_t log_seq;
 };
 
 /* One command on its way through the drive. */
 struct soft_call {
     struct nvme_cmd *cmd;
+    uint16_t cntlid;         /* of the controller that got it */
     enum soft_effect effect; /* of an erase, as a fault has it */
     bool all;                /* fault hits-all */
     bool silent;             /* no completion will be sent */
@@ -68,7 +76,9 @@ void soft_op_interrupt(struct soft_drive *drive);
 /* Percent (0 to 100) of the erase under way that is done, in 1/65536. */
 uint32_t soft_op_fraction(const struct soft_drive *drive);
 bool soft_op_hits(const struct soft_op *op, uint32_t nsid);
-/* Path and event for a namespace that was attached or is going. */
+/* The namespace changed for this controller (0: for none): log 04h, an event. */
+void soft_changed(struct soft_drive *drive, uint16_t cntlid, uint32_t nsid);
+/* Path for a namespace that was attached to controller 1, or is going. */
 void soft_show(struct soft_drive *drive, uint32_t nsid);
 void soft_hide(struct soft_drive *drive, uint32_t nsid);
 /* The namespace that a new drive is born with. */

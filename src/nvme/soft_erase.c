@@ -79,7 +79,7 @@ static uint16_t finish_format(struct soft_drive *drive, struct soft_state *next,
     bool ok = wiped;
     for (size_t i = 0; i < next->ns_count && op.effect == SOFT_EFFECT_FULL; i++)
         if (soft_op_hits(&op, next->ns[i].nsid)) {
-            drive->changed[next->ns[i].nsid] = true;
+            soft_changed(drive, next->ns[i].cntlid, next->ns[i].nsid);
             ok = relabel(drive, &op, &next->ns[i], fna_all) && ok;
         }
     return ok ? NVME_ST_OK : NVME_ST_INTERNAL;
@@ -161,12 +161,12 @@ static uint16_t any_op(const struct soft_drive *drive)
     return soft_busy(drive, drive->state.op.nsid);
 }
 
-static uint16_t check_target(struct soft_drive *drive, uint32_t nsid)
+static uint16_t check_target(struct soft_drive *drive, uint16_t cntlid, uint32_t nsid)
 {
     const struct soft_ns *ns = soft_state_ns(&drive->state, nsid);
     if (ns == NULL)
         return NVME_ST_INVALID_NS;
-    return ns->attached ? NVME_ST_OK : NVME_ST_NS_NOT_ATTACHED;
+    return ns->cntlid == cntlid ? NVME_ST_OK : NVME_ST_NS_NOT_ATTACHED;
 }
 
 uint16_t soft_format(struct soft_drive *drive, struct soft_call *call)
@@ -187,7 +187,7 @@ uint16_t soft_format(struct soft_drive *drive, struct soft_call *call)
     const bool broadcast = cmd->nsid == NVME_NSID_ALL;
     if (broadcast && profile->fna & NVME_FNA_NO_BROADCAST)
         return NVME_ST_INVALID_FIELD;
-    const uint16_t target = broadcast ? NVME_ST_OK : check_target(drive, cmd->nsid);
+    const uint16_t target = broadcast ? NVME_ST_OK : check_target(drive, call->cntlid, cmd->nsid);
     if (target != NVME_ST_OK)
         return target;
     const bool all =
@@ -242,7 +242,7 @@ uint16_t soft_sanitize_ns(struct soft_drive *drive, struct soft_call *call)
     if (cmd->cdw10 & ~(uint32_t)(7 | NVME_SANITIZE_AUSE) || !soft_cdws_zero(cmd) || cmd->data_len != 0 ||
         (action != NVME_SANACT_EXIT_FAILURE && action != NVME_SANACT_CRYPTO))
         return NVME_ST_INVALID_FIELD;
-    const uint16_t target = check_target(drive, cmd->nsid);
+    const uint16_t target = check_target(drive, call->cntlid, cmd->nsid);
     if (target != NVME_ST_OK)
         return target;
     if (action == NVME_SANACT_EXIT_FAILURE)

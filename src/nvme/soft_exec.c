@@ -123,10 +123,12 @@ static bool apply_fault(struct soft_drive *drive, bool io, const struct soft_fau
     must_fail("a kind of fault", __FILE__, __LINE__);
 }
 
-static enum soft_result run(struct soft_drive *drive, bool io, struct nvme_cmd *cmd, struct soft_outcome *out)
+static enum soft_result run(struct soft_drive *drive, uint16_t cntlid, bool io, struct nvme_cmd *cmd,
+                            struct soft_outcome *out)
 {
-    struct soft_call call = {.cmd = cmd, .effect = SOFT_EFFECT_FULL};
+    struct soft_call call = {.cmd = cmd, .cntlid = cntlid, .effect = SOFT_EFFECT_FULL};
     uint16_t status = NVME_ST_OK;
+    must(soft_state_has_ctrl(&drive->state, cntlid));
     must((cmd->data == NULL) == (cmd->data_len == 0));
     cmd->result = 0;
     if (!drive->present)
@@ -143,12 +145,23 @@ static enum soft_result run(struct soft_drive *drive, bool io, struct nvme_cmd *
 
 enum soft_result soft_admin(struct soft_drive *drive, struct nvme_cmd *cmd, struct soft_outcome *out)
 {
-    return run(drive, false, cmd, out);
+    return run(drive, SOFT_CNTLID, false, cmd, out);
 }
 
 enum soft_result soft_io(struct soft_drive *drive, struct nvme_cmd *cmd, struct soft_outcome *out)
 {
-    return run(drive, true, cmd, out);
+    return run(drive, SOFT_CNTLID, true, cmd, out);
+}
+
+enum soft_result soft_admin_on(struct soft_drive *drive, uint16_t cntlid, struct nvme_cmd *cmd,
+                               struct soft_outcome *out)
+{
+    return run(drive, cntlid, false, cmd, out);
+}
+
+enum soft_result soft_io_on(struct soft_drive *drive, uint16_t cntlid, struct nvme_cmd *cmd, struct soft_outcome *out)
+{
+    return run(drive, cntlid, true, cmd, out);
 }
 
 enum soft_result soft_drive_poll(struct soft_drive *drive, uint64_t ticket, struct soft_outcome *out)

@@ -1,7 +1,6 @@
 /* soft_identify.c - Identify (06h). Base 2.0, "Identify command"; NVM 1.0, "Identify Namespace". */
 #include "nvme/soft_drive.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Text fields are filled up with spaces and have no end mark. */
@@ -12,15 +11,15 @@ static void put_text(char *to, size_t size, const char *from)
     memcpy(to, from, len);
 }
 
-static uint16_t identify_ctrl(const struct soft_drive *drive, struct nvme_wire_ctrl *page)
+static uint16_t identify_ctrl(const struct soft_drive *drive, uint16_t cntlid, struct nvme_wire_ctrl *page)
 {
     const struct soft_profile *profile = &drive->profile;
     page->vid = page->ssvid = le16_of(profile->vendor_id);
     put_text(page->sn, sizeof(page->sn), drive->serial);
     put_text(page->mn, sizeof(page->mn), profile->model);
     put_text(page->fr, sizeof(page->fr), profile->firmware);
-    page->cntlid = le16_of(SOFT_CNTLID);
-    page->ver = le32_of(0x00020000);
+    page->cntlid = le16_of(cntlid);
+    page->ver = le32_of(NVME_VERSION_2_0);
     page->oaes = le32_of(profile->events ? NVME_OAES_NS_CHANGED : 0);
     page->ctratt = le32_of(profile->granularity_reported ? NVME_CTRATT_GRANULARITY : 0);
     page->cntrltype = 1; /* I/O controller */
@@ -43,7 +42,7 @@ static uint16_t identify_ctrl(const struct soft_drive *drive, struct nvme_wire_c
     page->oncs = le16_of(
         (uint16_t)((profile->deallocate ? NVME_ONCS_DSM : 0) | (profile->write_zeroes ? NVME_ONCS_WRITE_ZEROES : 0)));
     page->fna = profile->fna;
-    snprintf(page->subnqn, sizeof(page->subnqn), "nqn.2026-01.org.nsmith:soft:%s", drive->serial);
+    soft_drive_nqn(drive, page->subnqn);
     return NVME_ST_OK;
 }
 
@@ -81,8 +80,10 @@ static void put_ns(const struct soft_drive *drive, const struct soft_ns *ns, str
 
 /* CNS 00h and 11h: a namespace that is not there (not attached) is a page of zeros. NSID FFFFFFFFh: what all
  * namespaces have in common, on drives with Namespace Management only. */
-static uint16_t identify_ns(struct soft_drive *drive, uint32_t nsid, bool allocated, struct nvme_wire_ns *page)
+static uint16_t identify_ns(struct soft_drive *drive, const struct soft_call *call, bool allocated,
+                            struct nvme_wire_ns *page)
 {
+    const uint32_t nsid = call->cmd->nsid;
     if (nsid == NVME_NSID_ALL && !allocated && drive->profile.ns_management) {
         put_lba_formats(&drive->profile, page);
         return NVME_ST_OK;
@@ -90,19 +91,20 @@ static uint16_t identify_ns(struct soft_drive *drive, uint32_t nsid, bool alloca
     if (nsid == 0 || nsid > drive->profile.nn)
         return NVME_ST_INVALID_NS;
     const struct soft_ns *ns = soft_state_ns(&drive->state, nsid);
-    if (ns != NULL && (allocated || ns->attached))
+    if (ns != NULL && (allocated || ns->cntlid == call->cntlid))
         put_ns(drive, ns, page);
     return NVME_ST_OK;
 }
 
-static uint16_t identify_list(const struct soft_drive *drive, uint32_t above, bool allocated,
+static uint16_t identify_list(const struct soft_drive *drive, const struct soft_call *call, bool allocated,
                               struct nvme_wire_ns_list *page)
 {
+    const uint32_t above = call->cmd->nsid;
     size_t count = 0;
     if (above >= NVME_NSID_ALL - 1)
         return NVME_ST_INVALID_NS;
     for (size_t i = 0; i < drive->state.ns_count; i++)
-        if (drive->state.ns[i].nsid > above && (allocated || drive->state.ns[i].attached))
+        if (drive->state.ns[i].nsid > above && (allocated || drive->state.ns[i].cntlid == call->cntlid))
             page->nsid[count++] = le32_of(drive->state.ns[i].nsid);
     return NVME_ST_OK;
 }
@@ -115,11 +117,11 @@ static uint8_t *put_descriptor(uint8_t *at, enum nvme_nidt type, const uint8_t *
     return at + sizeof(struct nvme_wire_ns_desc) + len;
 }
 
-static uint16_t identify_descriptors(struct soft_drive *drive, uint32_t nsid, uint8_t *page)
+static uint16_t identify_descriptors(struct soft_drive *drive, const struct soft_call *call, uint8_t *page)
 {
     static const uint8_t none[16], nvm_command_set[1];
-    const struct soft_ns *ns = soft_state_ns(&drive->state, nsid);
-    if (ns == NULL || !ns->attached)
+    const struct soft_ns *ns = soft_state_ns(&drive->state, call->cmd->nsid);
+    if (ns == NULL || ns->cntlid != call->cntlid)
         return NVME_ST_INVALID_NS;
     if (memcmp(ns->eui64, none, sizeof(ns->eui64)) != 0)
         page = put_descriptor(page, NVME_NIDT_EUI64, ns->eui64, sizeof(ns->eui64));
@@ -133,19 +135,17 @@ static uint16_t identify_descriptors(struct soft_drive *drive, uint32_t nsid, ui
 static uint16_t identify_ctrls(struct soft_drive *drive, const struct nvme_cmd *cmd, struct nvme_wire_ctrl_list *page)
 {
     const bool of_ns = (cmd->cdw10 & 0xff) == NVME_CNS_NS_CTRL_LIST;
-    bool listed = cmd->cdw10 >> 16 <= SOFT_CNTLID;
+    const struct soft_ns *ns = of_ns ? soft_state_ns(&drive->state, cmd->nsid) : NULL;
+    uint16_t count = 0;
     if (of_ns && (cmd->nsid == 0 || cmd->nsid > drive->profile.nn))
         return NVME_ST_INVALID_NS;
     if (!of_ns && cmd->nsid != 0)
         return NVME_ST_INVALID_FIELD;
-    if (of_ns) {
-        const struct soft_ns *ns = soft_state_ns(&drive->state, cmd->nsid);
-        listed = listed && ns != NULL && ns->attached;
-    }
-    if (listed) {
-        page->count = le16_of(1);
-        page->cntlid[0] = le16_of(SOFT_CNTLID);
-    }
+    for (uint16_t cntlid = 1; cntlid <= SOFT_CTRLS_MAX; cntlid++)
+        if (cntlid >= cmd->cdw10 >> 16 && soft_state_has_ctrl(&drive->state, cntlid) &&
+            (!of_ns || (ns != NULL && ns->cntlid == cntlid)))
+            page->cntlid[count++] = le16_of(cntlid);
+    page->count = le16_of(count);
     return NVME_ST_OK;
 }
 
@@ -170,17 +170,17 @@ uint16_t soft_identify(struct soft_drive *drive, struct soft_call *call)
     memset(cmd->data, 0, NVME_PAGE);
     switch (cns) {
     case NVME_CNS_NS:
-        return identify_ns(drive, cmd->nsid, false, cmd->data);
+        return identify_ns(drive, call, false, cmd->data);
     case NVME_CNS_CTRL:
-        return cmd->nsid != 0 ? NVME_ST_INVALID_FIELD : identify_ctrl(drive, cmd->data);
+        return cmd->nsid != 0 ? NVME_ST_INVALID_FIELD : identify_ctrl(drive, call->cntlid, cmd->data);
     case NVME_CNS_ACTIVE_NS_LIST:
-        return identify_list(drive, cmd->nsid, false, cmd->data);
+        return identify_list(drive, call, false, cmd->data);
     case NVME_CNS_NS_DESCRIPTORS:
-        return identify_descriptors(drive, cmd->nsid, cmd->data);
+        return identify_descriptors(drive, call, cmd->data);
     case NVME_CNS_ALLOCATED_NS_LIST:
-        return identify_list(drive, cmd->nsid, true, cmd->data);
+        return identify_list(drive, call, true, cmd->data);
     case NVME_CNS_ALLOCATED_NS:
-        return identify_ns(drive, cmd->nsid, true, cmd->data);
+        return identify_ns(drive, call, true, cmd->data);
     case NVME_CNS_NS_CTRL_LIST:
     case NVME_CNS_CTRL_LIST:
         return identify_ctrls(drive, cmd, cmd->data);

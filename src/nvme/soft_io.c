@@ -8,13 +8,15 @@ static uint16_t io_range(const struct soft_ns *ns, uint64_t first, uint64_t coun
 
 static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, const struct soft_ns *ns)
 {
-    enum { FUA = 1 << 30, DEAC = 1 << 25 };
+    enum { DEAC = 1 << 25, FUA = 1 << 30, DATASET_HINTS = 0xff };
+    const uint32_t limited_retry = 1u << 31;
     const struct nvme_cmd *cmd = call->cmd;
     const bool zeroes = cmd->opcode == NVME_IO_WRITE_ZEROES;
     const uint32_t block = drive->profile.lbaf[ns->lbaf].block_bytes;
     const uint64_t first = cmd->cdw10 | (uint64_t)cmd->cdw11 << 32, count = (uint64_t)(cmd->cdw12 & 0xffff) + 1;
-    const uint32_t allowed = 0xffffu | FUA | (zeroes ? DEAC : 0u);
-    if (cmd->cdw12 & ~allowed || cmd->cdw13 || cmd->cdw14 || cmd->cdw15 ||
+    /* Linux hints at what it reads ahead: Limited Retry and Dataset Management. */
+    const uint32_t allowed = 0xffffu | FUA | limited_retry | (zeroes ? DEAC : 0u);
+    if (cmd->cdw12 & ~allowed || cmd->cdw13 & ~(zeroes ? 0u : DATASET_HINTS) || cmd->cdw14 || cmd->cdw15 ||
         cmd->data_len != (zeroes ? 0 : count * block))
         return NVME_ST_INVALID_FIELD;
     if (io_range(ns, first, count) != NVME_ST_OK)
@@ -63,7 +65,7 @@ uint16_t soft_io_command(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
     const struct soft_ns *ns = soft_state_ns(&drive->state, cmd->nsid);
-    if (ns == NULL || !ns->attached)
+    if (ns == NULL || ns->cntlid != call->cntlid)
         return NVME_ST_INVALID_NS;
     const uint16_t busy = soft_busy(drive, cmd->nsid);
     if (busy != NVME_ST_OK)

@@ -17,14 +17,16 @@ static size_t log_smart(const struct soft_drive *drive, struct nvme_wire_smart *
 }
 
 /* 04h: attached, detached or formatted since the list was last read. Reading clears it unless RAE is set. */
-static size_t log_changed(struct soft_drive *drive, bool retain, struct nvme_wire_ns_list *page)
+static size_t log_changed(struct soft_ctrl *ctrl, bool retain, struct nvme_wire_ns_list *page)
 {
     size_t count = 0;
     for (uint32_t nsid = 1; nsid <= SOFT_NS_MAX; nsid++)
-        if (drive->changed[nsid])
+        if (ctrl->changed[nsid])
             page->nsid[count++] = le32_of(nsid);
-    if (!retain)
-        memset(drive->changed, 0, sizeof(drive->changed));
+    if (!retain) {
+        memset(ctrl->changed, 0, sizeof(ctrl->changed));
+        ctrl->event_due = ctrl->event_masked = false;
+    }
     return sizeof(*page);
 }
 
@@ -86,8 +88,9 @@ static size_t log_sanitize(struct soft_drive *drive, uint32_t nsid, struct nvme_
 }
 
 /* Fills the page and returns its size; 0: there is no such log. */
-static size_t make_page(struct soft_drive *drive, const struct nvme_cmd *cmd, uint8_t page[NVME_PAGE])
+static size_t make_page(struct soft_drive *drive, const struct soft_call *call, uint8_t page[NVME_PAGE])
 {
+    const struct nvme_cmd *cmd = call->cmd;
     union {
         uint8_t *bytes;
         struct nvme_wire_smart *smart;
@@ -101,7 +104,7 @@ static size_t make_page(struct soft_drive *drive, const struct nvme_cmd *cmd, ui
     case NVME_LID_SMART:
         return log_smart(drive, at.smart);
     case NVME_LID_CHANGED_NS:
-        return log_changed(drive, cmd->cdw10 & 1u << 15, at.list);
+        return log_changed(&drive->ctrls[call->cntlid - 1], cmd->cdw10 & 1u << 15, at.list);
     case NVME_LID_EFFECTS:
         return log_effects(drive, at.effects);
     case NVME_LID_SANITIZE:
@@ -122,7 +125,7 @@ uint16_t soft_get_log(struct soft_drive *drive, struct soft_call *call)
         return NVME_ST_INVALID_FIELD;
     if (lid != NVME_LID_SANITIZE && cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL)
         return NVME_ST_INVALID_FIELD;
-    const size_t size = make_page(drive, cmd, page);
+    const size_t size = make_page(drive, call, page);
     if (size == 0)
         return NVME_ST_INVALID_LOG_PAGE;
     if (offset > size || want > size - offset)
@@ -138,7 +141,7 @@ uint16_t soft_features(struct soft_drive *drive, struct soft_call *call)
     const bool set = cmd->opcode == NVME_OP_SET_FEATURES;
     const uint32_t fid = cmd->cdw10 & 0xff;
     if (cmd->cdw10 >> 8 || (!set && cmd->cdw11) || cmd->cdw12 || cmd->cdw13 || cmd->cdw14 || cmd->cdw15 ||
-        cmd->data_len != 0 || cmd->nsid != 0)
+        cmd->data_len != 0 || (cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL))
         return NVME_ST_INVALID_FIELD;
     if (fid == FID_QUEUES) {
         cmd->result = 0x003f003f; /* 64 submission and completion queues */
@@ -147,7 +150,7 @@ uint16_t soft_features(struct soft_drive *drive, struct soft_call *call)
     if (fid != FID_EVENTS)
         return NVME_ST_INVALID_FIELD;
     if (set)
-        drive->event_config = cmd->cdw11;
-    cmd->result = drive->event_config;
+        drive->ctrls[call->cntlid - 1].event_config = cmd->cdw11;
+    cmd->result = drive->ctrls[call->cntlid - 1].event_config;
     return NVME_ST_OK;
 }

@@ -22,7 +22,7 @@ static const struct jfield ns_fields[] = {
     {JU64(struct soft_ns, media)},
     {JU8(struct soft_ns, lbaf)},
     {JU8(struct soft_ns, sanitized), .optional = true},
-    {JBOOL(struct soft_ns, attached)},
+    {JU16(struct soft_ns, cntlid)},
     {JBOOL(struct soft_ns, interrupted), .optional = true},
     {JHEX(struct soft_ns, nguid)},
     {JHEX(struct soft_ns, eui64)},
@@ -34,6 +34,9 @@ static const struct jmap gap_map = JMAP(struct soft_gap, gap_fields);
 
 static const struct jfield spare_fields[] = {{JU64(struct soft_spare, media)}};
 static const struct jmap spare_map = JMAP(struct soft_spare, spare_fields);
+
+static const struct jfield host_fields[] = {{JSTR(struct soft_host, nqn)}};
+static const struct jmap host_map = JMAP(struct soft_host, host_fields);
 
 static const struct jfield op_fields[] = {
     {JENUM(struct soft_op, kind, op_words)},
@@ -54,6 +57,7 @@ static const struct jfield state_fields[] = {
     {JLIST(struct soft_state, ns, ns_count, ns_map)},
     {JLIST(struct soft_state, gaps, gap_count, gap_map), .optional = true},
     {JLIST(struct soft_state, spares, spare_count, spare_map), .optional = true},
+    {JLIST(struct soft_state, hosts, host_count, host_map), .optional = true},
     {JOBJ(struct soft_state, op, op_map)},
     {JU8(struct soft_state, sanitized), .optional = true},
     {JU32(struct soft_state, sanitize_cdw10), .optional = true},
@@ -66,6 +70,11 @@ struct soft_ns *soft_state_ns(struct soft_state *state, uint32_t nsid)
         if (state->ns[i].nsid == nsid)
             return &state->ns[i];
     return NULL;
+}
+
+bool soft_state_has_ctrl(const struct soft_state *state, uint16_t cntlid)
+{
+    return cntlid == SOFT_CNTLID || (cntlid >= 1 && cntlid <= state->host_count);
 }
 
 struct soft_ns *soft_state_add(struct soft_state *state, const struct soft_ns *ns)
@@ -143,6 +152,8 @@ static const char *ns_broken(const struct soft_state *state, size_t i, const str
     const struct soft_ns *ns = &state->ns[i];
     if (ns->nsid == 0 || ns->nsid > profile->nn)
         return "an NSID is from 1 to NN";
+    if (ns->cntlid != 0 && !soft_state_has_ctrl(state, ns->cntlid))
+        return "a namespace is attached to a controller that is there";
     if (i > 0 && state->ns[i - 1].nsid >= ns->nsid)
         return "namespaces are in the order of their NSIDs";
     if (ns->lbaf >= profile->lbaf_count)

@@ -8,6 +8,9 @@
 #include "base/err.h"
 #include "nvme/soft_profile.h"
 
+/* A drive has controller 1, which is the host's own when there is no network, and one more for each further host. */
+enum { SOFT_CNTLID = 1, SOFT_CTRLS_MAX = 8, SOFT_NQN_SIZE = 224 };
+
 struct soft_ns {
     uint32_t nsid;
     uint64_t size_blocks; /* NSZE = NCAP */
@@ -16,14 +19,20 @@ struct soft_ns {
     uint64_t media; /* number of its medium */
     uint8_t lbaf;
     uint8_t sanitized; /* enum nvme_sanitize SSTAT of the last Sanitize Namespace: 0 never */
-    bool attached;
-    bool interrupted; /* a format was cut short: the content is indeterminate until the next one */
+    uint16_t cntlid;   /* attached to this controller, 0: to none. All namespaces are private: never to two */
+    bool interrupted;  /* a format was cut short: the content is indeterminate until the next one */
     uint8_t nguid[16], eui64[8];
 };
 
 /* Space of deleted namespaces that has not come back (profile: reclaim = delete-order). */
 struct soft_gap {
     uint64_t born, bytes;
+};
+
+/* The host that controller n belongs to, for good: hosts[n - 1]. A host finds what was attached to its controller
+ * whenever it comes back, and no other host ever does. */
+struct soft_host {
+    char nqn[SOFT_NQN_SIZE];
 };
 
 struct soft_spare {
@@ -53,6 +62,8 @@ struct soft_state {
     size_t gap_count;
     struct soft_spare spares[SOFT_NS_MAX]; /* profile: leaky_delete; the newest last */
     size_t spare_count;
+    struct soft_host hosts[SOFT_CTRLS_MAX];
+    size_t host_count;
     struct soft_op op;
     uint8_t sanitized;       /* SSTAT of the last Sanitize of the drive */
     uint32_t sanitize_cdw10; /* of that one */
@@ -61,6 +72,8 @@ struct soft_state {
 struct soft_ns *soft_state_ns(struct soft_state *state, uint32_t nsid); /* NULL: none */
 /* Keeps the order; the count must have room. */
 struct soft_ns *soft_state_add(struct soft_state *state, const struct soft_ns *ns);
+/* Whether the drive has this controller. */
+bool soft_state_has_ctrl(const struct soft_state *state, uint16_t cntlid);
 void soft_state_remove(struct soft_state *state, uint32_t nsid, bool reclaim_in_order);
 uint64_t soft_state_used_bytes(const struct soft_state *state);
 /* The name of the first broken rule, or NULL. */

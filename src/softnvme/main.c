@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "nvme/soft_link.h"
 #include "nvme/soft_serve.h"
+#include "softnvme/tcp_serve.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -42,16 +43,20 @@ struct conn {
 struct server {
     struct soft_shelf shelf;
     int listen_fd, signal_fd;
+    struct tcp_serve *tcp; /* owned; NULL: without NVMe/TCP */
     struct conn *conns[CONNS_MAX];
     size_t count;
 };
 
 static const char usage[] =
-    "usage: nsmith-softnvme --dir DIR --socket PATH [--profiles DIR] [--add SERIAL=PROFILE]...\n"
+    "usage: nsmith-softnvme --dir DIR --socket PATH [--tcp ADDRESS:PORT] [--profiles DIR]\n"
+    "                       [--add SERIAL=PROFILE]...\n"
     "       nsmith-softnvme --ctl PATH COMMAND...\n"
     "Software NVMe drives over files, for tests, demonstrations and training.\n"
     "  --dir DIR             folder of the drives, one folder each; made when missing\n"
     "  --socket PATH         unix socket to listen on\n"
+    "  --tcp ADDRESS:PORT    serve NVMe/TCP there, for 'nvme discover' and 'nvme connect'; it knows no passwords, so\n"
+    "                        everybody who reaches the address has the drives\n"
     "  --add SERIAL=PROFILE  a drive, made when it is not there yet\n"
     "  --profiles DIR        folder of *.conf (default " NSMITH_PROFILES ")\n"
     "  --ctl PATH COMMAND    tells a running one something; 'nsmith-softnvme --ctl PATH help' lists the commands\n";
@@ -185,12 +190,14 @@ static void move_clocks(struct server *server)
         if (when != SOFT_REPLY_LATER)
             answer(conn, when, reply);
     }
+    if (server->tcp != NULL)
+        tcp_serve_ticked(server->tcp);
 }
 
 static int wait_ms(const struct server *server)
 {
     const uint64_t now = now_ms();
-    uint64_t due = UINT64_MAX;
+    uint64_t due = server->tcp == NULL ? UINT64_MAX : tcp_serve_due_ms(server->tcp);
     for (size_t i = 0; i < server->shelf.count; i++) {
         const uint64_t one = soft_drive_due_ms(server->shelf.drives[i]);
         due = one < due ? one : due;
@@ -219,15 +226,17 @@ static bool serve_conn(struct server *server, struct conn *conn, short events)
 
 static bool step(struct server *server)
 {
-    struct pollfd fds[CONNS_MAX + 2] = {{.fd = server->signal_fd, .events = POLLIN},
-                                        {.fd = server->listen_fd, .events = POLLIN}};
+    struct pollfd fds[CONNS_MAX + 2 + TCP_FDS_MAX] = {{.fd = server->signal_fd, .events = POLLIN},
+                                                      {.fd = server->listen_fd, .events = POLLIN}};
     const size_t count = server->count;
     for (size_t i = 0; i < count; i++) {
         const struct conn *conn = server->conns[i];
         const bool reads = is_ready_for_more(conn) || conn->is_mute;
         fds[i + 2] = (struct pollfd){.fd = conn->fd, .events = conn->out != NULL ? POLLOUT : reads ? POLLIN : 0};
     }
-    if (poll(fds, count + 2, wait_ms(server)) < 0 && errno != EINTR)
+    struct pollfd *tcp_fds = fds + 2 + count;
+    const size_t tcp_count = server->tcp == NULL ? 0 : tcp_serve_fds(server->tcp, tcp_fds);
+    if (poll(fds, count + 2 + tcp_count, wait_ms(server)) < 0 && errno != EINTR)
         return false;
     move_clocks(server);
     for (size_t i = count; i-- > 0;) /* backwards: drop() moves the last one into the place */
@@ -236,6 +245,10 @@ static bool step(struct server *server)
             drop(server, i);
     if (fds[1].revents & POLLIN)
         take_connection(server);
+    if (server->tcp != NULL) {
+        tcp_serve_step(server->tcp, tcp_fds, tcp_count, now_ms());
+        tcp_serve_events(server->tcp, now_ms());
+    }
     return !(fds[0].revents & POLLIN);
 }
 
@@ -284,7 +297,7 @@ static int catch_signals(void)
 }
 
 struct options {
-    const char *dir, *socket, *profiles, *ctl;
+    const char *dir, *socket, *tcp, *profiles, *ctl;
     const char *adds[SOFT_DRIVES_MAX];
     size_t add_count;
 };
@@ -303,6 +316,12 @@ static bool add_drives(struct soft_shelf *shelf, const struct options *options, 
     return true;
 }
 
+static bool open_fronts(struct server *server, const struct options *options, struct err *err)
+{
+    return (options->tcp == NULL || tcp_serve_open(options->tcp, &server->shelf, &server->tcp, err)) &&
+           listen_on(options->socket, &server->listen_fd, err);
+}
+
 static int serve(const struct options *options)
 {
     struct server server = {.listen_fd = -1};
@@ -311,11 +330,12 @@ static int serve(const struct options *options)
         return fail(&err);
     server.signal_fd = catch_signals();
     int code = 0;
-    if (!add_drives(&server.shelf, options, &err) || !listen_on(options->socket, &server.listen_fd, &err)) {
+    if (!add_drives(&server.shelf, options, &err) || !open_fronts(&server, options, &err)) {
         code = fail(&err);
     } else {
-        printf("nsmith-softnvme: ready, %zu drive%s at %s\n", server.shelf.count, server.shelf.count == 1 ? "" : "s",
-               options->socket);
+        printf("nsmith-softnvme: ready, %zu drive%s at %s%s%s\n", server.shelf.count,
+               server.shelf.count == 1 ? "" : "s", options->socket, server.tcp == NULL ? "" : " and NVMe/TCP ",
+               server.tcp == NULL ? "" : tcp_serve_address(server.tcp));
         fflush(stdout);
         while (step(&server))
             ;
@@ -324,6 +344,7 @@ static int serve(const struct options *options)
     }
     while (server.count > 0)
         drop(&server, server.count - 1);
+    tcp_serve_close(server.tcp);
     close(server.signal_fd);
     soft_shelf_close(&server.shelf);
     return code;
@@ -367,10 +388,15 @@ static int bad_usage(const char *why)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"dir", required_argument, NULL, 'd'}, {"socket", required_argument, NULL, 's'},
-        {"add", required_argument, NULL, 'a'}, {"profiles", required_argument, NULL, 'p'},
-        {"ctl", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},   {0},
+        {"dir", required_argument, NULL, 'd'},
+        {"socket", required_argument, NULL, 's'},
+        {"add", required_argument, NULL, 'a'},
+        {"profiles", required_argument, NULL, 'p'},
+        {"tcp", required_argument, NULL, 't'},
+        {"ctl", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {0},
     };
     struct options options = {.profiles = NSMITH_PROFILES};
     for (int c; (c = getopt_long(argc, argv, "+", longs, NULL)) != -1;) {
@@ -378,6 +404,8 @@ int main(int argc, char **argv)
             options.dir = optarg;
         else if (c == 's')
             options.socket = optarg;
+        else if (c == 't')
+            options.tcp = optarg;
         else if (c == 'p')
             options.profiles = optarg;
         else if (c == 'c')

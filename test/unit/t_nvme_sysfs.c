@@ -138,6 +138,11 @@ static void test_list(void **state)
     struct nvme_names names = {.count = 99};
     struct err err = {0};
     put_link("class/nvme/nvme-fabrics", "../../devices/virtual/nvme-fabrics");
+    put("devices/pci1/nvme/nvme1/cntrltype", "io\n");
+    put_ctrl("virtual/nvme-fabrics/ctl", "nvme7", "241:7\n");
+    put("devices/virtual/nvme-fabrics/ctl/nvme7/cntrltype", "discovery\n");
+    put_ctrl("virtual/nvme-fabrics/ctl", "nvme8", "241:8\n");
+    put("devices/virtual/nvme-fabrics/ctl/nvme8/cntrltype", "admin\n");
     put_link("class/nvme/nvme0n1", "../../devices/pci0/nvme/nvme0/nvme1n1");
     assert_true(nvme_sysfs_list(root, &names, &err));
     assert_int_equal(names.count, 5);
