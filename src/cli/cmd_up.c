@@ -152,6 +152,8 @@ static bool up_start(struct cli *cli, bool server_there, const char *state, cons
         daemon_undo(&server);
         return false;
     }
+    if (daemon_find(&agent)) /* it outlived its server, and finds the new one */
+        return wait_ready(cli, &agent, a_host_is_up, 0, err);
     if (start_agent(cli, &agent, state, run, err))
         return true;
     daemon_undo(&agent);

@@ -136,7 +136,8 @@ bool get_hosts(struct call *call, json_t **out, struct err *err)
         json_t *one = object_new();
         set_text(one, "name", row->name.v);
         set_new(one, "up", json_boolean(service_host_up(call->service, &row->name, call->now_ms)));
-        set_u64(one, "last_seen_ms", row->last_seen_ms);
+        const uint64_t polled_ms = service_host_seen_ms(call->service, &row->name);
+        set_u64(one, "last_seen_ms", polled_ms > row->last_seen_ms ? polled_ms : row->last_seen_ms);
         set_u64(one, "vcpus", row->vcpus);
         set_u64(one, "memory_bytes", row->memory_bytes);
         set_text(one, "software", row->software);
@@ -173,11 +174,23 @@ bool get_drive(struct call *call, json_t **out, struct err *err)
     return true;
 }
 
+static bool is_state(const char *word)
+{
+    for (size_t s = 0; s < SLICE_STATE_COUNT; s++)
+        if (strcmp(slice_state_word((enum slice_state)s), word) == 0)
+            return true;
+    return false;
+}
+
 bool get_slices(struct call *call, json_t **out, struct err *err)
 {
     auto_rows struct rows rows = {0};
     const struct store_filter filter = host_filter(call);
     const char *drive = query(call, "drive"), *state = query(call, "state");
+    if (state[0] != '\0' && !is_state(state)) {
+        err_set(err, ERR_INPUT, "cannot list the slices in state '%.40s': there is no such state", state);
+        return err_hint(err, "states: absent blank erasing verifying free claimed attached dirty quarantined");
+    }
     if (!rows_read(call->service, ROW_SLICE, &filter, &rows, err))
         return false;
     json_t *list = list_new();

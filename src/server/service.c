@@ -144,10 +144,16 @@ void service_alive(struct service *service, const struct name *host, uint64_t no
     service->life[place].seen_ms = now_ms;
 }
 
-bool service_host_up(const struct service *service, const struct name *host, uint64_t now_ms)
+uint64_t service_host_seen_ms(const struct service *service, const struct name *host)
 {
     for (size_t i = 0; i < service->life_count; i++)
         if (name_eq(&service->life[i].host, host))
-            return now_ms - service->life[i].seen_ms < SERVICE_SILENT_MS;
-    return false;
+            return service->life[i].seen_ms;
+    return 0;
+}
+
+bool service_host_up(const struct service *service, const struct name *host, uint64_t now_ms)
+{
+    const uint64_t seen_ms = service_host_seen_ms(service, host);
+    return seen_ms != 0 && now_ms - seen_ms < SERVICE_SILENT_MS;
 }

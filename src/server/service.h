@@ -45,6 +45,7 @@ bool service_record(struct service *service, const struct name *host, const stru
 bool service_wants(struct service *service, const struct name *host, uint64_t registration, struct wants *out,
                    struct err *err);
 void service_alive(struct service *service, const struct name *host, uint64_t now_ms); /* no transaction needed */
+uint64_t service_host_seen_ms(const struct service *service, const struct name *host); /* 0: not since this start */
 bool service_host_up(const struct service *service, const struct name *host, uint64_t now_ms);
 
 /* ---- drives ---- */

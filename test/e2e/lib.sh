@@ -8,11 +8,16 @@ note() { printf '   %s\n' "$*"; }
 ok() { passed=$((passed + 1)); printf 'ok %d - %s\n' $((passed + failed)) "$*"; }
 not_ok() { failed=$((failed + 1)); printf 'not ok %d - %s\n' $((passed + failed)) "$*"; }
 
-# check TEXT CMD...: one step; CMD's output is shown only when it fails.
+# check TEXT CMD...: one step, in this shell (it may start and end programs); CMD's output is shown only when it fails.
 check() {
-	local text=$1 out
+	local text=$1
 	shift
-	if out=$("$@" 2>&1); then ok "$text"; else not_ok "$text"; printf '%s\n' "  got: $out" "  from: $*"; fi
+	if "$@" >"$work/.check" 2>&1; then
+		ok "$text"
+	else
+		not_ok "$text"
+		printf '%s\n' "  got: $(head -c 2000 "$work/.check")" "  from: $(head -c 300 <<<"$*")"
+	fi
 }
 
 # show CMD...: runs a command as a person would, and shows it.
@@ -154,12 +159,13 @@ api() {
 	[[ $(tail -1 "$work/.status") == 2* ]]
 }
 
-# Everything the server says of the world, without times and signs of life.
+# Everything the server says of the world, without times and signs of life; a refusal is only news, until the next start.
 dump() {
 	local what urls=()
 	for what in hosts drives slices classes flavors claims vms erasures; do urls+=("http://nsmith/v1/$what"); done
 	curl -sS --max-time 20 --unix-socket "$api_socket" "${urls[@]}" |
-		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end)'
+		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end |
+			if type=="object" and .adopt == "refused" then .adopt = "available" | del(.why) else . end)'
 }
 
 # idle: the host is where the server wants it, and every record has arrived.
@@ -168,7 +174,7 @@ idle() {
 		(.[0].items | all(.state == "quarantined" or
 			((.state == "free" or .state == "attached") and .generation == .wanted.generation))) and
 		(.[1].items | all(.state == "ready")) and
-		(.[2].items | all(.wanted == .power or (.why // "") != "")) and
+		(.[2].items | all(.wanted != "gone")) and
 		(.[3].items | all(.adopt != "checking" and .adopt != "cutting"))' >/dev/null
 }
 until_idle() { until_true "${1:-20}" idle; }
@@ -186,13 +192,24 @@ drive_seen() { api GET "/v1/drives/$1" >/dev/null; }
 slice_state() { api GET "/v1/slices/$1" | jq -r .state; }
 claim_slices() { api GET "/v1/claims/$1" | jq -r '.slices[]'; }
 claim_is() { [ "$(api GET "/v1/claims/$1" | jq -r .state)" = "$2" ]; }
-# claim ID N [HOW]: N small slices, ready.
+# claim ID N [CLASS]: N slices, ready.
 claim() {
-	api POST /v1/claims "{\"id\": \"$1\", \"class\": \"small\", \"slices\": $2${3:+, $3}}" >/dev/null && until_true 10 claim_is "$1" ready
+	api POST /v1/claims "{\"id\": \"$1\", \"class\": \"${3:-small}\", \"slices\": $2}" >/dev/null && until_true 10 claim_is "$1" ready
 }
 release() { api DELETE "/v1/claims/$1" >/dev/null && until_idle 30; }
 
 # One tag of 4096 bytes at the start of what PATH leads to.
 tag_write() { printf '%-4096s' "$2" | dd of="$1" conv=notrunc,fsync status=none; }
-tag_is() { [ "$(head -c "${#2}" "$1" | tr -d '\0')" = "$2" ] || { echo "no tag '$2' at $1"; return 1; }; }
+tag_is() { [ "$(dd if="$1" bs=4096 count=1 status=none | tr -d '\0')" = "$(printf '%-4096s' "$2")" ] || { echo "no tag '$2' at $1"; return 1; }; }
+# tags_write CLAIM, tags_are CLAIM: a tag on each slice of a claim, through its path.
+tags_write() {
+	local slice n=0
+	for slice in $(claim_slices "$1"); do tag_write "$(slice_link "$slice")" "$1 $slice" && n=$((n + 1)); done
+	[ $n -gt 0 ]
+}
+tags_are() {
+	local slice n=0
+	for slice in $(claim_slices "$1"); do tag_is "$(slice_link "$slice")" "$1 $slice" && n=$((n + 1)) || return 1; done
+	[ $n -gt 0 ] || { echo "claim $1 has no slices"; return 1; }
+}
 slice_link() { echo "$NSMITH_RUN_DIR/slices/$1"; }
