@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2120,SC2154,SC2164
 # lib.sh - what ./demo and the end-to-end tests share. Sourced by bash; wants $top (the repository) and $build.
 # Everything runs in a folder of its own, $work, so that any number of them run side by side.
 
@@ -171,7 +172,7 @@ dump() {
 # idle: the host is where the server wants it, and every record has arrived.
 idle() {
 	curl -sS --max-time 5 --unix-socket "$api_socket" http://nsmith/v1/{slices,claims,vms,drives} | jq -es '
-		(.[0].items | all(.state == "quarantined" or
+		(.[0].items | all((.state == "quarantined" and .wanted.retry == null and .wanted.retire == null) or
 			((.state == "free" or .state == "attached") and .generation == .wanted.generation))) and
 		(.[1].items | all(.state == "ready")) and
 		(.[2].items | all(.wanted != "gone")) and
