@@ -199,9 +199,12 @@ claim() {
 }
 release() { api DELETE "/v1/claims/$1" >/dev/null && until_idle 30; }
 
-# One tag of 4096 bytes at the start of what PATH leads to.
-tag_write() { printf '%-4096s' "$2" | dd of="$1" conv=notrunc,fsync status=none; }
-tag_is() { [ "$(dd if="$1" bs=4096 count=1 status=none | tr -d '\0')" = "$(printf '%-4096s' "$2")" ] || { echo "no tag '$2' at $1"; return 1; }; }
+# A tag of 4096 bytes in the second block of what PATH leads to. Not in the first: an erase plants a marker there.
+tag_write() { printf '%-4096s' "$2" | dd of="$1" bs=4096 seek=1 conv=notrunc,fsync status=none; }
+tag_is() {
+	[ "$(dd if="$1" bs=4096 skip=1 count=1 status=none | tr -d '\0')" = "$(printf '%-4096s' "$2")" ] || { echo "no tag '$2' at $1"; return 1; }
+}
+
 # tags_write CLAIM, tags_are CLAIM: a tag on each slice of a claim, through its path.
 tags_write() {
 	local slice n=0
