@@ -55,38 +55,13 @@ static uint64_t monotonic_ms(void)
 
 /* ---- orders out ---------------------------------------------------------------------------------------------- */
 
-static void job_fill(struct agent *agent, const struct order *order, struct vm_job *job)
-{
-    *job = (struct vm_job){0};
-    for (size_t v = 0; v < agent->host->vm_count; v++) {
-        const struct host_vm *vm = &agent->host->vms[v];
-        if (strcmp(vm->want.spec.uuid.v, order->vm.v) != 0)
-            continue;
-        job->spec = vm->want.spec;
-        for (size_t i = 0; i < vm->want.slice_count; i++) {
-            const struct host_slice *slice = host_slice_find(agent->host, &vm->want.slices[i]);
-            if (slice == NULL)
-                continue;
-            struct domain_slice *disk = &job->slices[job->slice_count++];
-            *disk = (struct domain_slice){.id = slice->slice.id,
-                                          .block_device = slice->block_device,
-                                          .block_bytes = slice->slice.block_bytes,
-                                          .size_bytes = slice->slice.size_bytes,
-                                          .dev = slice->dev,
-                                          .ino = slice->ino,
-                                          .rdev = slice->rdev};
-            text_cut(disk->path, sizeof(disk->path), slice->slice.path);
-        }
-    }
-}
-
 static void orders_give(struct agent *agent, const struct host_orders *orders)
 {
     for (size_t i = 0; i < orders->count; i++) {
         const struct order *order = &orders->at[i];
         if (order->kind == ORDER_VM_START) {
             struct vm_job job;
-            job_fill(agent, order, &job);
+            vm_job_fill(agent->host, order, &job);
             workers_give(agent->workers, order, &job);
         } else {
             workers_give(agent->workers, order, NULL);
@@ -126,26 +101,14 @@ static void log_ended(const struct mail *mail)
 static bool mail_event(struct agent *agent, struct mail *mail, struct err *err)
 {
     log_ended(mail);
-    const struct host_event event = {.kind = mail->event,
-                                     .now_ms = monotonic_ms(),
-                                     .wants = mail->wants,
-                                     .idents = mail->list.idents,
-                                     .ident_count = mail->list.count,
-                                     .seen = mail->done.seen,
-                                     .fresh = mail->order.fresh,
-                                     .order = &mail->order,
-                                     .ok = mail->done.ok,
-                                     .err = &mail->done.err,
-                                     .nsid = mail->done.nsid,
-                                     .block_device = mail->done.node.block_device,
-                                     .dev = mail->done.node.dev,
-                                     .ino = mail->done.node.ino,
-                                     .rdev = mail->done.node.rdev,
-                                     .path = mail->done.node.path,
-                                     .erasure = mail->done.have_erasure ? &mail->done.erasure : NULL,
-                                     .percent = mail->percent,
-                                     .vms = mail->vms != NULL ? mail->vms->at : NULL,
-                                     .vm_count = mail->vms != NULL ? mail->vms->count : 0};
+    struct host_event event = order_event(mail->event, &mail->order, &mail->done);
+    event.now_ms = monotonic_ms();
+    event.wants = mail->wants;
+    event.idents = mail->list.idents;
+    event.ident_count = mail->list.count;
+    event.percent = mail->percent;
+    event.vms = mail->vms != NULL ? mail->vms->at : NULL;
+    event.vm_count = mail->vms != NULL ? mail->vms->count : 0;
     return step(agent, &event, err);
 }
 

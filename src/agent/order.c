@@ -200,3 +200,20 @@ void order_run(const struct order_env *env, const struct order *order, struct or
     if (!out->ok)
         out->err = err;
 }
+
+struct host_event order_event(enum host_event_kind kind, const struct order *order, const struct order_done *done)
+{
+    return (struct host_event){.kind = kind,
+                               .seen = done->seen,
+                               .fresh = order->fresh,
+                               .order = order,
+                               .ok = done->ok,
+                               .err = &done->err,
+                               .nsid = done->nsid,
+                               .block_device = done->node.block_device,
+                               .dev = done->node.dev,
+                               .ino = done->node.ino,
+                               .rdev = done->node.rdev,
+                               .path = done->node.path,
+                               .erasure = done->have_erasure ? &done->erasure : NULL};
+}

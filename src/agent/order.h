@@ -46,6 +46,9 @@ struct order_done {
 bool order_list(const struct order_env *env, struct order_list *out, struct err *err);
 void order_run(const struct order_env *env, const struct order *order, struct order_done *out);
 
+/* The event that an order's end is for the mind; it borrows all of them. Clock, lists and wants are the caller's. */
+struct host_event order_event(enum host_event_kind kind, const struct order *order, const struct order_done *done);
+
 /* Opens the drive that has this identity, under whatever name it has now; `name_out` (may be NULL) gets that name. */
 bool order_open(const struct order_env *env, const struct drive_ident *ident, struct nvme_dev **out,
                 char name_out[NVME_NAME_LEN], struct err *err);

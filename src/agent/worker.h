@@ -4,14 +4,7 @@
 #define NSMITH_AGENT_WORKER_H
 
 #include "agent/mail.h"
-#include "core/domain_build.h"
-
-/* What the hypervisor's thread needs beside the order: copied when the order is given. */
-struct vm_job {
-    struct vm_spec spec;
-    struct domain_slice slices[CLAIM_SLICES_MAX];
-    size_t slice_count;
-};
+#include "agent/vm_job.h"
 
 struct workers;
 

@@ -148,6 +148,12 @@ bool text_unhex(uint8_t *to, size_t len, const char *from)
     return true;
 }
 
+void text_uuid(char to[TEXT_UUID_SIZE], uint64_t a, uint64_t b)
+{
+    snprintf(to, TEXT_UUID_SIZE, "%08x-%04x-4%03x-%04x-%012jx", (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff),
+             (unsigned)(a & 0xfff), (unsigned)(0x8000 | (b >> 48 & 0x3fff)), (uintmax_t)(b & 0xffffffffffff));
+}
+
 static bool is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TEXT_SIZE_MAX = 24 };
+enum { TEXT_SIZE_MAX = 24, TEXT_UUID_SIZE = 37 };
 
 /* false when `from` with its end does not fit into `size` bytes; `to` is then the empty text. */
 bool text_copy(char *to, size_t size, const char *from);
@@ -25,6 +25,9 @@ const char *text_gb(char to[TEXT_SIZE_MAX], uint64_t bytes);
 /* Lower-case hex; `to` has 2 * len + 1 bytes. text_unhex wants exactly 2 * len digits. */
 void text_hex(char *to, const uint8_t *from, size_t len);
 bool text_unhex(uint8_t *to, size_t len, const char *from);
+
+/* A version 4 UUID (RFC 9562) of two random numbers. */
+void text_uuid(char to[TEXT_UUID_SIZE], uint64_t a, uint64_t b);
 
 /* A name that people and paths can carry: 1 to max characters of [A-Za-z0-9._-], beginning with a letter or digit. */
 bool text_is_name(const char *text, size_t max);

@@ -51,12 +51,10 @@ void slice_id_make(struct host *host, struct slice_id *out)
     out->v[15] = '\0';
 }
 
-/* A version 4 UUID (RFC 9562). */
 void erasure_id_make(struct host *host, struct erasure_id *out)
 {
-    uint64_t a = rng_next(&host->rng), b = rng_next(&host->rng);
-    snprintf(out->v, sizeof(out->v), "%08x-%04x-4%03x-%04x-%012jx", (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff),
-             (unsigned)(a & 0xfff), (unsigned)(0x8000 | (b >> 48 & 0x3fff)), (uintmax_t)(b & 0xffffffffffff));
+    const uint64_t a = rng_next(&host->rng), b = rng_next(&host->rng);
+    text_uuid(out->v, a, b);
 }
 
 void slice_do(struct host_slice *slice, const struct slice_event *event)
@@ -86,14 +84,14 @@ struct host_slice *host_slice_find(struct host *host, const struct slice_id *id)
 /* A message that is late, doubled, from a server before a restore, or for another life of this agent. */
 static bool wants_are_stale(const struct host *host, const struct wants *wants)
 {
-    if (wants->incarnation != host->incarnation)
-        return wants->incarnation < host->incarnation;
-    return wants->registration != host->registration || wants->revision < host->wants_revision;
+    if (wants->registration != host->registration || wants->incarnation < host->incarnation)
+        return true;
+    return wants->incarnation == host->incarnation && wants->revision < host->wants_revision;
 }
 
 static bool take_wants(struct host *host, const struct wants *wants)
 {
-    if (wants_are_stale(host, wants) || wants->registration != host->registration)
+    if (wants_are_stale(host, wants))
         return false;
     if (host->incarnation != wants->incarnation || host->wants_revision != wants->revision) {
         host->incarnation = wants->incarnation;

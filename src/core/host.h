@@ -211,5 +211,6 @@ const char *host_broken(const struct host *host);
 
 struct host_drive *host_drive_find(struct host *host, const struct drive_ident *ident);
 struct host_slice *host_slice_find(struct host *host, const struct slice_id *id);
+struct host_vm *host_vm_find(struct host *host, const struct uuid *uuid);
 
 #endif

@@ -4,7 +4,7 @@
 #include "base/must.h"
 #include "base/text.h"
 
-static struct host_vm *vm_find(struct host *host, const struct uuid *uuid)
+struct host_vm *host_vm_find(struct host *host, const struct uuid *uuid)
 {
     for (size_t i = 0; i < host->vm_count; i++)
         if (strcmp(host->vms[i].want.spec.uuid.v, uuid->v) == 0)
@@ -14,7 +14,7 @@ static struct host_vm *vm_find(struct host *host, const struct uuid *uuid)
 
 void vm_want(struct host *host, const struct want_vm *want)
 {
-    struct host_vm *vm = vm_find(host, &want->spec.uuid);
+    struct host_vm *vm = host_vm_find(host, &want->spec.uuid);
     if (vm == NULL) {
         if (host->vm_count == HOST_VMS_MAX)
             return; /* the server counts too and does not place more */
@@ -76,7 +76,7 @@ void vm_done(struct host *host, const struct host_event *event)
 {
     host->virt_busy = false;
     host->virt_known = false; /* look again before the next order */
-    struct host_vm *vm = vm_find(host, &event->order->vm);
+    struct host_vm *vm = host_vm_find(host, &event->order->vm);
     if (vm == NULL)
         return;
     if (event->ok) {

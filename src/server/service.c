@@ -10,8 +10,7 @@
 void uuid_make(struct service *service, struct uuid *out)
 {
     const uint64_t a = rng_next(&service->rng), b = rng_next(&service->rng);
-    snprintf(out->v, sizeof(out->v), "%08x-%04x-4%03x-%04x-%012jx", (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff),
-             (unsigned)(a & 0xfff), (unsigned)(0x8000 | (b >> 48 & 0x3fff)), (uintmax_t)(b & 0xffffffffffff));
+    text_uuid(out->v, a, b);
 }
 
 bool must_get(struct service *service, enum store_kind kind, const char *what, const char *key, void *row, struct err *err)

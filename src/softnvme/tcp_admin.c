@@ -186,19 +186,11 @@ static uint16_t discovery_command(const struct tcp_target *target, const struct 
 static void drive_command(struct tcp_link *link, const struct tcp_command *command, struct nvme_cmd *cmd)
 {
     struct soft_outcome outcome;
-    switch (soft_admin_on(link->ctrl->drive, link->ctrl->cntlid, cmd, &outcome)) {
-    case SOFT_DONE:
-        if (outcome.status == NVME_ST_OK && cmd->opcode == NVME_OP_IDENTIFY && (cmd->cdw10 & 0xff) == NVME_CNS_CTRL)
-            put_fabrics_fields(link->ctrl, cmd->data);
-        tcp_finish(link, command->slot, outcome.status, cmd->result);
-        break;
-    case SOFT_PENDING:
-        tcp_queue_hold(&link->queue, command->slot, outcome.ticket);
-        break;
-    case SOFT_LOST:
-        tcp_queue_hold(&link->queue, command->slot, 0);
-        break;
-    }
+    const enum soft_result how = soft_admin_on(link->ctrl->drive, link->ctrl->cntlid, cmd, &outcome);
+    if (how == SOFT_DONE && outcome.status == NVME_ST_OK && cmd->opcode == NVME_OP_IDENTIFY &&
+        (cmd->cdw10 & 0xff) == NVME_CNS_CTRL)
+        put_fabrics_fields(link->ctrl, cmd->data);
+    tcp_settle(link, command->slot, how, &outcome, cmd->result);
 }
 
 static bool is_own_feature(const struct nvme_cmd *cmd)

@@ -63,6 +63,22 @@ void tcp_finish(struct tcp_link *link, uint16_t slot, uint16_t status, uint64_t 
     tcp_queue_finish(&link->queue, slot, passes ? status : status | NVME_STATUS_DNR, result);
 }
 
+void tcp_settle(struct tcp_link *link, uint16_t slot, enum soft_result how, const struct soft_outcome *outcome,
+                uint32_t result)
+{
+    switch (how) {
+    case SOFT_DONE:
+        tcp_finish(link, slot, outcome->status, result);
+        break;
+    case SOFT_PENDING:
+        tcp_queue_hold(&link->queue, slot, outcome->ticket);
+        break;
+    case SOFT_LOST:
+        tcp_queue_hold(&link->queue, slot, 0);
+        break;
+    }
+}
+
 struct nvme_cmd tcp_cmd_of(const struct tcp_command *command)
 {
     const uint8_t *sqe = command->sqe;
@@ -337,17 +353,8 @@ static void run_io(struct tcp_link *link, const struct tcp_command *command)
     const uint32_t ranges_len = ((cmd.cdw10 & 0xff) + 1) * RANGE_BYTES;
     if (cmd.opcode == NVME_IO_DSM && cmd.data_len > ranges_len)
         cmd.data_len = ranges_len;
-    switch (soft_io_on(link->ctrl->drive, link->ctrl->cntlid, &cmd, &outcome)) {
-    case SOFT_DONE:
-        tcp_finish(link, command->slot, outcome.status, cmd.result);
-        break;
-    case SOFT_PENDING:
-        tcp_queue_hold(&link->queue, command->slot, outcome.ticket);
-        break;
-    case SOFT_LOST:
-        tcp_queue_hold(&link->queue, command->slot, 0);
-        break;
-    }
+    const enum soft_result how = soft_io_on(link->ctrl->drive, link->ctrl->cntlid, &cmd, &outcome);
+    tcp_settle(link, command->slot, how, &outcome, cmd.result);
 }
 
 /* A drive that was pulled out ends its controllers, also when it is back by now. */

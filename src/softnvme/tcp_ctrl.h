@@ -76,6 +76,9 @@ uint64_t tcp_target_due_ms(const struct tcp_target *target); /* of the next keep
 
 /* For tcp_ctrl.c and tcp_admin.c. */
 void tcp_finish(struct tcp_link *link, uint16_t slot, uint16_t status, uint64_t result); /* with DNR where it is apt */
+/* What the drive said of a command: finished, held until its ticket is due, or held for ever. */
+void tcp_settle(struct tcp_link *link, uint16_t slot, enum soft_result how, const struct soft_outcome *outcome,
+                uint32_t result);
 void tcp_admin_run(struct tcp_target *target, struct tcp_link *link, const struct tcp_command *command);
 struct nvme_cmd tcp_cmd_of(const struct tcp_command *command);
 void tcp_ctrl_reset(struct tcp_ctrl *ctrl); /* forgets requests for events too */

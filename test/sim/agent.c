@@ -74,30 +74,6 @@ void agent_end(struct sim_host *at, const char *why, uint64_t again_ms)
 
 /* ---- one step --------------------------------------------------------------------------------------------------- */
 
-static void job_fill(struct host *host, const struct order *order, struct vm_job *job)
-{
-    for (size_t v = 0; v < host->vm_count; v++) {
-        const struct host_vm *vm = &host->vms[v];
-        if (strcmp(vm->want.spec.uuid.v, order->vm.v) != 0)
-            continue;
-        job->spec = vm->want.spec;
-        for (size_t i = 0; i < vm->want.slice_count; i++) {
-            const struct host_slice *slice = host_slice_find(host, &vm->want.slices[i]);
-            if (slice == NULL)
-                continue;
-            struct domain_slice *disk = &job->slices[job->slice_count++];
-            *disk = (struct domain_slice){.id = slice->slice.id,
-                                          .block_device = slice->block_device,
-                                          .block_bytes = slice->slice.block_bytes,
-                                          .size_bytes = slice->slice.size_bytes,
-                                          .dev = slice->dev,
-                                          .ino = slice->ino,
-                                          .rdev = slice->rdev};
-            text_cut(disk->path, sizeof(disk->path), slice->slice.path);
-        }
-    }
-}
-
 static void orders_give(struct sim_host *at, const struct host_orders *orders)
 {
     for (size_t i = 0; i < orders->count; i++) {
@@ -106,7 +82,7 @@ static void orders_give(struct sim_host *at, const struct host_orders *orders)
         must(job != NULL);
         job->order = *order;
         if (order->kind == ORDER_VM_START)
-            job_fill(at->agent.host, order, &job->vm);
+            vm_job_fill(at->agent.host, order, &job->vm);
         if (order->kind != ORDER_VIRT_LIST && order->kind != ORDER_LIST)
             sim_trace(at->sim, "%s order %s %s %s ns %u vm %.8s", at->name.v, order_word(order->kind),
                       order->ident.serial, order->slice.v, order->ns.nsid.v, order->vm.v);
@@ -322,26 +298,14 @@ void agent_order(struct sim_host *at, const struct sim_job *job)
 
 void agent_mail(struct sim_host *at, struct sim_mail *mail)
 {
-    const struct host_event event = {.kind = mail->kind,
-                                     .now_ms = at->sim->now_ms,
-                                     .wants = mail->wants,
-                                     .idents = mail->list != NULL ? mail->list->idents : NULL,
-                                     .ident_count = mail->list != NULL ? mail->list->count : 0,
-                                     .seen = mail->done.seen,
-                                     .fresh = mail->order.fresh,
-                                     .order = &mail->order,
-                                     .ok = mail->done.ok,
-                                     .err = &mail->done.err,
-                                     .nsid = mail->done.nsid,
-                                     .block_device = mail->done.node.block_device,
-                                     .dev = mail->done.node.dev,
-                                     .ino = mail->done.node.ino,
-                                     .rdev = mail->done.node.rdev,
-                                     .path = mail->done.node.path,
-                                     .erasure = mail->done.have_erasure ? &mail->done.erasure : NULL,
-                                     .percent = mail->percent,
-                                     .vms = mail->vms != NULL ? mail->vms->at : NULL,
-                                     .vm_count = mail->vms != NULL ? mail->vms->count : 0};
+    struct host_event event = order_event(mail->kind, &mail->order, &mail->done);
+    event.now_ms = at->sim->now_ms;
+    event.wants = mail->wants;
+    event.idents = mail->list != NULL ? mail->list->idents : NULL;
+    event.ident_count = mail->list != NULL ? mail->list->count : 0;
+    event.percent = mail->percent;
+    event.vms = mail->vms != NULL ? mail->vms->at : NULL;
+    event.vm_count = mail->vms != NULL ? mail->vms->count : 0;
     if (mail->kind == HOST_SEEN && mail->order.fresh)
         for (size_t i = 0; i < at->drive_count; i++)
             if (strcmp(soft_drive_serial(at->soft[i]), mail->order.ident.serial) == 0)

@@ -15,7 +15,7 @@
 
 #include "agent/mind.h"
 #include "agent/order.h"
-#include "agent/worker.h"
+#include "agent/vm_job.h"
 #include "nvme/nvme_soft.h"
 #include "server/service.h"
 #include "virt/virt_fake.h"

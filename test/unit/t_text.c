@@ -269,12 +269,24 @@ static void test_distance(void **state)
     assert_int_equal(text_distance("a", longer), 64);
 }
 
+static void test_uuid(void **state)
+{
+    (void)state;
+    char text[TEXT_UUID_SIZE];
+    text_uuid(text, 0, 0);
+    assert_string_equal(text, "00000000-0000-4000-8000-000000000000");
+    text_uuid(text, UINT64_MAX, UINT64_MAX);
+    assert_string_equal(text, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    text_uuid(text, 0x0123456789abcdef, 0xfedcba9876543210);
+    assert_string_equal(text, "01234567-89ab-4def-bedc-ba9876543210");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),       cmocka_unit_test(test_u64), cmocka_unit_test(test_size),
-        cmocka_unit_test(test_for_people), cmocka_unit_test(test_hex), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_copy),       cmocka_unit_test(test_u64),  cmocka_unit_test(test_size),
+        cmocka_unit_test(test_for_people), cmocka_unit_test(test_hex),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_distance),   cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
