@@ -1,5 +1,4 @@
-/* One drive: adopted or not, cut, watched, its slices erased. See host.h for the rules. */
-#include "core/erase.h"
+/* One drive: there or not, adopted or not, and what a scan of it shows. See host.h for the rules. */
 #include "core/host_priv.h"
 
 #include "base/must.h"
@@ -13,16 +12,24 @@ bool slice_on(const struct host_slice *slice, const struct host_drive *drive)
            strcmp(slice->slice.adoption.v, drive->adoption.v) == 0;
 }
 
-static bool is_ours(const struct host_drive *drive)
+bool drive_is_ours(const struct host_drive *drive)
 {
     return drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT;
 }
 
-static void drive_fault(struct host_drive *drive, const char *why)
+void drive_fault(struct host_drive *drive, const char *why)
 {
     drive->adopt = ADOPT_FAULT;
     text_cut(drive->why, sizeof(drive->why), why);
     drive->changed = true;
+}
+
+uint32_t drive_slices(const struct host *host, const struct host_drive *drive)
+{
+    uint32_t made = 0;
+    for (size_t i = 0; i < host->slice_count; i++)
+        made += slice_on(&host->slices[i], drive);
+    return made;
 }
 
 static bool ids_differ(const uint8_t *was, const uint8_t *is, size_t len)
@@ -104,7 +111,7 @@ void drive_want(struct host *host, const struct want_drive *want)
             return;
     }
     drive->want = *want;
-    if (is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
+    if (drive_is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
         return; /* ours already, or this very wish was judged */
     drive->adopt = ADOPT_CHECKING;
     drive->adoption = want->adoption;
@@ -286,7 +293,7 @@ static void slice_compare(struct host_slice *slice, const struct ns_seen *ns)
     }
 }
 
-static bool is_lost(const struct host_slice *slice, const struct host_drive *drive)
+bool slice_is_lost(const struct host_slice *slice, const struct host_drive *drive)
 {
     const struct ns_seen *ns = drive_ns(&drive->seen, slice->slice.nsid);
     return ns == NULL || ns->size_blocks * ns->block_bytes != slice->slice.size_bytes ||
@@ -320,7 +327,7 @@ void drive_saw(struct host *host, const struct host_event *event)
     if (!event->ok) {
         drive->failures++;
         drive->not_before_ms = event->now_ms + backoff_ms(drive->failures);
-        if (!is_ours(drive))
+        if (!drive_is_ours(drive))
             text_cut(drive->why, sizeof(drive->why), event->err->msg);
         host->list_due = true; /* gone, or another one under its name */
         return;
@@ -331,350 +338,9 @@ void drive_saw(struct host *host, const struct host_event *event)
     drive->seen = *event->seen;
     drive->scanned = true;
     drive->scanned_ms = event->now_ms;
-    drive->failures = is_ours(drive) ? drive->failures : 0;
+    drive->failures = drive_is_ours(drive) ? drive->failures : 0;
     if (wanted_fresh)
         adoption_judge(host, drive);
-    if (is_ours(drive))
+    if (drive_is_ours(drive))
         ours_compare(host, drive);
-}
-
-/* ---- how an order ended -------------------------------------------------------------------------------------- */
-
-static void erase_ended(struct host *host, struct host_slice *slice, const struct host_event *event,
-                        struct host_result *result)
-{
-    struct slice *row = &slice->slice;
-    row->progress_percent = 0;
-    if (row->state != SLICE_ERASING && row->state != SLICE_VERIFYING)
-        return; /* lost meanwhile */
-    if (!event->ok && (event->err->kind == ERR_BUSY || event->err->kind == ERR_MISSING)) { /* it has not begun */
-        if (slice->busy_since_ms == 0)
-            slice->busy_since_ms = event->now_ms;
-        if (event->now_ms - slice->busy_since_ms < ERASE_BUSY_MS_MAX) {
-            slice->failures++;
-            slice->not_before_ms = event->now_ms + backoff_ms(slice->failures);
-            text_cut(row->why, sizeof(row->why), event->err->msg);
-            return;
-        }
-    }
-    slice->busy_since_ms = 0;
-    slice->failures = 0;
-    const struct erasure *erasure = event->erasure;
-    if (erasure != NULL) {
-        host->erasure_seq++;
-        host->changed = true;
-        result->record_wanted = true;
-    }
-    if (!event->ok || erasure == NULL || erasure->verdict != ERASE_VERIFIED) {
-        const char *why = !event->ok ? event->err->msg : erasure != NULL ? erasure->note : "no record of the erase";
-        slice_do(slice, &(struct slice_event){.kind = SLICE_UNPROVEN, .why = why});
-        return;
-    }
-    if (row->state == SLICE_ERASING)
-        slice_do(slice, &(struct slice_event){.kind = SLICE_ERASED});
-    slice_do(slice, &(struct slice_event){.kind = SLICE_VERIFIED, .seq = ++host->seq, .erasure = &erasure->id});
-    host->changed = true;
-}
-
-static void node_ended(struct host_slice *slice, const struct host_event *event)
-{
-    if (!event->ok) {
-        slice->failures++;
-        slice->not_before_ms = event->now_ms + backoff_ms(slice->failures);
-        return;
-    }
-    slice->failures = 0;
-    slice->node_known = true;
-    slice->block_device = event->block_device;
-    slice->dev = event->dev;
-    slice->ino = event->ino;
-    slice->rdev = event->rdev;
-    text_cut(slice->slice.path, sizeof(slice->slice.path), event->path);
-}
-
-static uint32_t slices_made(const struct host *host, const struct host_drive *drive)
-{
-    uint32_t made = 0;
-    for (size_t i = 0; i < host->slice_count; i++)
-        made += slice_on(&host->slices[i], drive);
-    return made;
-}
-
-static void change_failed(struct host *host, struct host_drive *drive, const struct host_event *event)
-{
-    char why[WHY_MAX];
-    drive->failures++;
-    drive->not_before_ms = event->now_ms + backoff_ms(drive->failures);
-    if (event->order->kind == ORDER_CREATE && event->err->kind == ERR_FULL) {
-        const uint32_t made = slices_made(host, drive);
-        snprintf(why, sizeof(why), "has room for %u slices, not for %u: %.200s", made, drive->layout.count, event->err->msg);
-        drive->layout.count = made;
-        text_cut(drive->why, sizeof(drive->why), why);
-        drive->changed = true;
-        drive->failures = 0;
-    } else if (drive->failures >= DRIVE_FAILURES_MAX && event->err->kind != ERR_BUSY && event->err->kind != ERR_MISSING) {
-        drive_fault(drive, event->err->msg);
-    } else {
-        text_cut(drive->why, sizeof(drive->why), event->err->msg);
-    }
-}
-
-void drive_done(struct host *host, const struct host_event *event, struct host_result *result)
-{
-    const struct order *order = event->order;
-    struct host_drive *drive = host_drive_find(host, &order->ident);
-    if (drive == NULL)
-        return;
-    drive->busy = false;
-    struct host_slice *slice = host_slice_find(host, &order->slice);
-    if (order->kind == ORDER_ERASE || order->kind == ORDER_NODE) {
-        if (!event->ok && event->err->kind == ERR_MISSING)
-            host->list_due = true;
-        if (slice == NULL)
-            return;
-        if (order->kind == ORDER_NODE) {
-            node_ended(slice, event);
-            return;
-        }
-        drive->erasures += event->ok;
-        drive->scanned = false; /* a format may have changed more than we asked for */
-        erase_ended(host, slice, event, result);
-        return;
-    }
-    drive->scanned = false;
-    if (!event->ok && order->kind == ORDER_DETACH && slice != NULL && event->err->kind == ERR_BUSY) {
-        slice->failures++; /* somebody has it open: this slice waits, the rest of the drive does not */
-        slice->not_before_ms = event->now_ms + backoff_ms(slice->failures);
-        return;
-    }
-    if (!event->ok) {
-        if (event->err->kind == ERR_CONFLICT || event->err->kind == ERR_MISSING)
-            host->list_due = true;
-        change_failed(host, drive, event);
-        return;
-    }
-    drive->failures = 0;
-    if (order->kind != ORDER_CREATE)
-        return;
-    if (drive->adopt != ADOPT_FAULT && drive->why[0] != '\0')
-        drive->why[0] = '\0';
-}
-
-void drive_said(struct host *host, const struct host_event *event)
-{
-    struct host_slice *slice = host_slice_find(host, &event->order->slice);
-    if (slice != NULL && slice->slice.state == SLICE_ERASING)
-        slice_do(slice, &(struct slice_event){.kind = SLICE_ERASED});
-}
-
-/* ---- the next order ------------------------------------------------------------------------------------------ */
-
-static struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
-{
-    struct order *order = order_add(out, kind);
-    order->ident = drive->ident;
-    drive->busy = true;
-    return order;
-}
-
-static struct ns_ident slice_ns(const struct slice *slice)
-{
-    struct ns_ident ns = {.nsid = slice->nsid, .size_bytes = slice->size_bytes};
-    memcpy(ns.nguid, slice->nguid, sizeof(ns.nguid));
-    memcpy(ns.eui64, slice->eui64, sizeof(ns.eui64));
-    return ns;
-}
-
-/* A namespace that is given up: first detached, then deleted. true: an order was given. */
-static bool give_up(struct host_drive *drive, const struct ns_ident *ns, const struct slice_id *slice,
-                    struct host_orders *out)
-{
-    const struct ns_seen *seen = drive_ns(&drive->seen, ns->nsid);
-    if (seen == NULL)
-        return false;
-    struct order *order = drive_order(out, drive, seen->attached ? ORDER_DETACH : ORDER_DELETE);
-    order->ns = *ns;
-    if (slice != NULL)
-        order->slice = *slice;
-    return true;
-}
-
-static bool retire_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
-{
-    for (size_t i = 0; i < host->slice_count; i++) {
-        struct host_slice *slice = &host->slices[i];
-        if (!slice_on(slice, drive) || slice->slice.state != SLICE_QUARANTINED || !slice->want_known || !slice->want.retire)
-            continue;
-        if (now_ms < slice->not_before_ms) {
-            wake_at(out, slice->not_before_ms);
-            continue;
-        }
-        const struct ns_ident ns = slice_ns(&slice->slice);
-        if (drive->layout.provider == PROVIDER_NAMESPACE && !is_lost(slice, drive) &&
-            give_up(drive, &ns, &slice->slice.id, out))
-            return true;
-        slice_do(slice, &(struct slice_event){.kind = SLICE_RETIRED});
-        drive->layout.count--;
-        drive->changed = true;
-    }
-    return false;
-}
-
-/* A slice whose namespace is gone keeps its place until a person has retired it: the drive would give its NSID to the
- * next namespace, and two slices would be one. */
-static bool one_is_missing(const struct host *host, const struct host_drive *drive)
-{
-    for (size_t i = 0; i < host->slice_count; i++)
-        if (slice_on(&host->slices[i], drive) && drive_ns(&drive->seen, host->slices[i].slice.nsid) == NULL)
-            return true;
-    return false;
-}
-
-static bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
-{
-    if (one_is_missing(host, drive))
-        return false;
-    if (drive->layout.provider != PROVIDER_NAMESPACE || drive->factory_count > 0 || drive->orphans > 0 ||
-        host->slice_count == HOST_SLICES_MAX || slices_made(host, drive) >= drive->layout.count)
-        return false;
-    slice_id_make(host, &drive->creating);
-    drive->creating_free_bytes = drive->seen.caps.free_bytes;
-    drive->creating_known_count = drive->seen.ns_count;
-    for (size_t i = 0; i < drive->seen.ns_count; i++)
-        drive->creating_known[i] = drive->seen.ns[i].nsid;
-    drive->changed = true; /* the intent; see ledger.h */
-    struct order *order = drive_order(out, drive, ORDER_CREATE);
-    order->slice = drive->creating;
-    order->size_blocks = drive->layout.slice_blocks;
-    order->lbaf = drive->layout.lbaf;
-    order->block_bytes = drive->layout.block_bytes;
-    return true;
-}
-
-static bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
-{
-    for (size_t i = 0; i < host->slice_count; i++) {
-        const struct slice *slice = &host->slices[i].slice;
-        const struct ns_seen *ns = slice_on(&host->slices[i], drive) ? drive_ns(&drive->seen, slice->nsid) : NULL;
-        if (ns == NULL || ns->attached || slice->state == SLICE_QUARANTINED)
-            continue;
-        struct order *order = drive_order(out, drive, ORDER_ATTACH);
-        order->ns = slice_ns(slice);
-        order->slice = slice->id;
-        return true;
-    }
-    return false;
-}
-
-static bool node_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
-{
-    for (size_t i = 0; i < host->slice_count; i++) {
-        struct host_slice *slice = &host->slices[i];
-        const enum slice_state state = slice->slice.state;
-        const bool wanted = state == SLICE_FREE || state == SLICE_CLAIMED || state == SLICE_ATTACHED;
-        if (!wanted || !slice_on(slice, drive) || slice->node_known)
-            continue;
-        if (now_ms < slice->not_before_ms) {
-            wake_at(out, slice->not_before_ms);
-            continue;
-        }
-        struct order *order = drive_order(out, drive, ORDER_NODE);
-        order->ns = slice_ns(&slice->slice);
-        order->slice = slice->slice.id;
-        return true;
-    }
-    return false;
-}
-
-static bool wants_erase(enum slice_state state)
-{
-    return state == SLICE_BLANK || state == SLICE_DIRTY || state == SLICE_ERASING || state == SLICE_VERIFYING;
-}
-
-static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
-{
-    for (size_t i = 0; i < host->slice_count; i++) {
-        struct host_slice *slice = &host->slices[i];
-        if (!slice_on(slice, drive) || !wants_erase(slice->slice.state))
-            continue;
-        if (now_ms < slice->not_before_ms) {
-            wake_at(out, slice->not_before_ms);
-            continue;
-        }
-        slice_do(slice, &(struct slice_event){.kind = SLICE_ERASE}); /* also from erasing: begun anew after a crash */
-        struct order *order = drive_order(out, drive, ORDER_ERASE);
-        order->ns = slice_ns(&slice->slice);
-        order->slice = slice->slice.id;
-        order->generation = slice->slice.generation;
-        order->block_bytes = slice->slice.block_bytes;
-        order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
-        for (size_t k = 0; k < sizeof(order->seed); k += 8) {
-            const uint64_t bits = rng_next(&host->rng);
-            memcpy(order->seed + k, &bits, 8);
-        }
-        erasure_id_make(host, &order->erasure);
-        text_cut(order->firmware, sizeof(order->firmware), drive->seen.firmware);
-        return true;
-    }
-    return false;
-}
-
-static bool cut_done(const struct host *host, const struct host_drive *drive)
-{
-    return drive->factory_count == 0 && drive->creating.v[0] == '\0' && slices_made(host, drive) == drive->layout.count;
-}
-
-static void ours_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
-{
-    const bool whole_drive_is_well = drive->adopt != ADOPT_FAULT;
-    for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
-        if (give_up(drive, &drive->factory[i], NULL, out))
-            return;
-    if (retire_one(host, drive, now_ms, out))
-        return;
-    if (whole_drive_is_well && create_one(host, drive, out))
-        return;
-    if (drive->adopt == ADOPT_CUTTING && cut_done(host, drive)) {
-        drive->adopt = ADOPT_DONE;
-        drive->changed = true;
-    }
-    if (attach_one(host, drive, out) || node_one(host, drive, now_ms, out))
-        return;
-    erase_one(host, drive, now_ms, out);
-}
-
-static void drive_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
-{
-    if (!drive->present || drive->busy || (drive->ambiguous && drive->scanned))
-        return;
-    if (now_ms < drive->not_before_ms) {
-        wake_at(out, drive->not_before_ms);
-        return;
-    }
-    if (!drive->scanned || now_ms - drive->scanned_ms >= RESCAN_MS) {
-        struct order *order = drive_order(out, drive, ORDER_SCAN);
-        order->fresh = !is_ours(drive);
-        return;
-    }
-    if (is_ours(drive))
-        ours_decide(host, drive, now_ms, out);
-    if (!drive->busy)
-        wake_at(out, drive->scanned_ms + RESCAN_MS);
-}
-
-void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
-{
-    if (!host->list_busy && (host->list_due || now_ms - host->listed_ms >= LIST_MS)) {
-        const bool hurry = host->list_due && now_ms - host->listed_ms < BACKOFF_MS && host->listed_ms != 0;
-        if (hurry) {
-            wake_at(out, host->listed_ms + BACKOFF_MS);
-        } else {
-            host->list_busy = true;
-            order_add(out, ORDER_LIST);
-        }
-    }
-    if (!host->list_busy)
-        wake_at(out, host->listed_ms + LIST_MS);
-    for (size_t i = 0; i < host->drive_count; i++)
-        drive_decide(host, &host->drives[i], now_ms, out);
 }

@@ -1,5 +1,6 @@
 /* host_priv.h - what the files of the agent's mind share among themselves: host.c (events, wants, report),
- * host_drive.c (cutting, erasing), host_vm.c (domains). Nobody else includes it. */
+ * host_drive.c (adoption, what a scan shows), host_next.c (the next order), host_done.c (how one ended), host_vm.c
+ * (domains). Nobody else includes it. */
 #ifndef NSMITH_HOST_PRIV_H
 #define NSMITH_HOST_PRIV_H
 
@@ -27,6 +28,12 @@ void erasure_id_make(struct host *host, struct erasure_id *out);
 /* Takes an edge that must be there by construction, and marks the row. */
 void slice_do(struct host_slice *slice, const struct slice_event *event);
 bool slice_on(const struct host_slice *slice, const struct host_drive *drive);
+/* Its namespace is gone, or is another one than it was, by the last scan. */
+bool slice_is_lost(const struct host_slice *slice, const struct host_drive *drive);
+
+bool drive_is_ours(const struct host_drive *drive);
+uint32_t drive_slices(const struct host *host, const struct host_drive *drive); /* those that were made */
+void drive_fault(struct host_drive *drive, const char *why);
 
 void drive_listed(struct host *host, const struct host_event *event);
 void drive_saw(struct host *host, const struct host_event *event);
