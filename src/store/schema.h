@@ -9,6 +9,7 @@ struct schema_file {
 };
 
 extern const struct schema_file schema_server[];
+extern const struct schema_file schema_server_pg[]; /* the server's in PostgreSQL's words */
 extern const struct schema_file schema_ledger[];
 
 #endif

@@ -1,11 +1,16 @@
-/* store_port.h - the server's database: one port, back ends store_sqlite.c and store_mem.c (store_pg.c later), one
- * shared test suite (test/unit/t_store.c).
+/* store_port.h - the server's database: one port, back ends store_sqlite.c, store_pg.c and store_mem.c,
+ * one shared test suite (test/unit/t_store.c).
  *   - Work is done in a transaction: begin, get/put/del/each, commit. One at a time in a process.
  *   - commit() returning true means: on the disk. A failed fsync ends the process (invariant 6).
- *   - begin() takes the writer's place at once (BEGIN IMMEDIATE), so what was read cannot change before commit.
+ *   - What was read has not changed when commit() is true: SQLite takes the writer's place at begin (BEGIN IMMEDIATE);
+ *     PostgreSQL, where many servers write at once, finds out (SERIALIZABLE): any call may then fail with ERR_BUSY and
+ *     err->sys = EAGAIN: roll back, and run the whole transaction again.
+ *   - commit() failing with ERR_BUSY and err->sys = EINPROGRESS: the database was lost meanwhile, and nobody can tell
+ *     whether it was done. An Idempotency-Key, written in the same transaction, tells later.
  *   - A row is a plain struct of this header, found by its key; put() inserts or replaces the whole row.
  *   - rollback() after a failed commit leaves everything as before begin().
- *   - After a get, put, del or each that failed, commit() fails too: half of a transaction is never kept.
+ *   - After a get, put, del or each that failed, those that follow may fail and commit() does: half of a transaction is
+ *     never kept.
  *   - Refused, the same by all back ends: ERR_INPUT a row that breaks its own rules (no key, unknown word, wanted
  *     generation below the agent's); ERR_CONFLICT a registration, revision or generation that goes down, an erasure
  *     changed, deleted or with a seq that the host has already, a request with another body, a UUID or claim of another
@@ -157,6 +162,8 @@ struct store {
 };
 
 bool store_sqlite_open(const char *path, struct store *out, struct err *err);
+/* conninfo: libpq's, "postgresql://user@host/database"; see pg_util.h. */
+bool store_pg_open(const char *conninfo, struct store *out, struct err *err);
 bool store_mem_open(struct store *out, struct err *err);
 /* Memory only: the n-th commit from now fails (1: the next), before (false) or after (true) it took effect; 0: none. */
 void store_mem_fail(struct store *store, unsigned nth, bool after);

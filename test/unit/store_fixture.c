@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 
+#include <libpq-fe.h>
 #include <unistd.h>
 
 const struct row_meta full_meta = {.key = "incarnation", .value = "7"};
@@ -165,7 +166,17 @@ void refused(bool done, const struct err *err, enum err_kind kind)
 void f_open(struct fixture *f)
 {
     struct err err = {0};
-    ok(f->is_file ? store_sqlite_open(f->path, &f->store, &err) : store_mem_open(&f->store, &err), &err);
+    switch (f->back) {
+    case BACK_MEM:
+        ok(store_mem_open(&f->store, &err), &err);
+        break;
+    case BACK_SQLITE:
+        ok(store_sqlite_open(f->path, &f->store, &err), &err);
+        break;
+    case BACK_PG:
+        ok(store_pg_open(pg_conninfo(), &f->store, &err), &err);
+        break;
+    }
 }
 
 void begin(struct fixture *f)
@@ -262,17 +273,41 @@ void check_same(struct fixture *f, enum store_kind kind)
 
 /* ---- set up and down ------------------------------------------------------------------------------------------- */
 
-static int setup(void **state, bool is_file)
+const char *pg_conninfo(void)
+{
+    return getenv("NSMITH_TEST_PG");
+}
+
+const struct back_end *back_ends(void)
+{
+    static const struct back_end here[] = {{"mem", setup_mem}, {"sqlite", setup_file}, {0}};
+    static const struct back_end pg[] = {{"pg", setup_pg}, {0}};
+    return pg_conninfo() != NULL ? pg : here;
+}
+
+void pg_exec(const char *sql)
+{
+    PGconn *conn = PQconnectdb(pg_conninfo());
+    PGresult *result = PQexec(conn, sql);
+    const ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        fail_msg("'%s': %s", sql, PQerrorMessage(conn));
+    PQclear(result);
+    PQfinish(conn);
+}
+
+static int setup(void **state, enum store_back back)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     must(f != NULL);
-    f->name = is_file ? "sqlite" : "mem";
-    f->is_file = is_file;
+    f->back = back;
     f->check = *state; /* the initial state of the test */
     snprintf(f->folder, sizeof(f->folder), "/tmp/t_store.XXXXXX");
-    if (is_file && mkdtemp(f->folder) == NULL)
+    if (back == BACK_SQLITE && mkdtemp(f->folder) == NULL)
         return -1;
     snprintf(f->path, sizeof(f->path), "%s/server.db", f->folder);
+    if (back == BACK_PG)
+        pg_exec("SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     f_open(f);
     *state = f;
     return 0;
@@ -280,12 +315,17 @@ static int setup(void **state, bool is_file)
 
 int setup_mem(void **state)
 {
-    return setup(state, false);
+    return setup(state, BACK_MEM);
 }
 
 int setup_file(void **state)
 {
-    return setup(state, true);
+    return setup(state, BACK_SQLITE);
+}
+
+int setup_pg(void **state)
+{
+    return setup(state, BACK_PG);
 }
 
 int teardown(void **state)
@@ -293,12 +333,12 @@ int teardown(void **state)
     static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
     struct fixture *f = *state;
     f->store.close(f->store.self);
-    for (size_t i = 0; f->is_file && i < COUNT(ends); i++) {
+    for (size_t i = 0; f->back == BACK_SQLITE && i < COUNT(ends); i++) {
         char path[128];
         snprintf(path, sizeof(path), "%s%s", f->path, ends[i]);
         unlink(path);
     }
-    if (f->is_file)
+    if (f->back == BACK_SQLITE)
         rmdir(f->folder);
     free(f);
     return 0;

@@ -1,4 +1,6 @@
-/* store_fixture.h - what the tests of the store share: one full row of each kind, both back ends, short words. */
+/* store_fixture.h - what the tests of the store share: one full row of each kind, the back ends, short words.
+ * Without NSMITH_TEST_PG: memory and SQLite. With it, a connection string of an empty database that may be emptied:
+ * PostgreSQL and nothing else (test/unit/with-postgres sets it). */
 #ifndef NSMITH_STORE_FIXTURE_H
 #define NSMITH_STORE_FIXTURE_H
 
@@ -27,9 +29,8 @@ extern const struct row_request full_request;
 extern const void *const full_rows[STORE_KIND_COUNT];
 
 struct fixture {
-    const char *name;
     char folder[64], path[96];
-    bool is_file;
+    enum store_back { BACK_MEM, BACK_SQLITE, BACK_PG } back;
     struct store store;
     void (*const *check)(struct fixture *f); /* the promise that this test is about; the initial state of the test */
 };
@@ -40,10 +41,21 @@ struct keys {
     size_t count, most;
 };
 
-/* cmocka's; the second for a new file. */
+/* cmocka's. A new, empty store. */
 int setup_mem(void **state);
 int setup_file(void **state);
+int setup_pg(void **state);
 int teardown(void **state);
+
+struct back_end {
+    const char *name;
+    int (*setup)(void **state);
+};
+/* Those that this run is about; ends with an empty name. */
+const struct back_end *back_ends(void);
+/* SQL for the database of this run, past the store. */
+void pg_exec(const char *sql);
+const char *pg_conninfo(void); /* NULL: this run is about the others */
 
 /* These fail the test when the store does otherwise. */
 void ok(bool done, const struct err *err);

@@ -1,4 +1,4 @@
-/* t_store_rules.c - what put refuses, by store_mem and by store_sqlite alike. */
+/* t_store_rules.c - what put refuses, by all back ends alike. */
 #include "store_fixture.h"
 
 /* ---- what put refuses ---------------------------------------------------------------------------------------- */
@@ -93,9 +93,12 @@ static void put_refuses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        {"mem: put refuses what breaks a rule", put_refuses, setup_mem, teardown, NULL},
-        {"sqlite: put refuses what breaks a rule", put_refuses, setup_file, teardown, NULL},
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct CMUnitTest tests[2];
+    char names[2][64];
+    size_t n = 0;
+    for (const struct back_end *back = back_ends(); back->name != NULL; back++, n++) {
+        snprintf(names[n], sizeof(names[n]), "%s: put refuses what breaks a rule", back->name);
+        tests[n] = (struct CMUnitTest){names[n], put_refuses, back->setup, teardown, NULL};
+    }
+    return _cmocka_run_group_tests("store rules", tests, n, NULL, NULL);
 }
