@@ -4,9 +4,12 @@
 #include "base/text.h"
 #include "server/api_priv.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { TRIES_MAX = 50 };
 
 /* Who may call: all of them; the socket's mode decides who reaches it. `agent`: root only, where the peer is known. */
 enum { ROUTE_READ, ROUTE_CHANGE, ROUTE_AGENT };
@@ -137,7 +140,7 @@ static void answer_problem(struct http_answer *answer, const struct err *err)
     set_text(json, "code", err_kind_name(err->kind));
     set_text(json, "detail", err->msg);
     set_text(json, "hint", err->hint[0] != '\0' ? err->hint : next_step(err->kind));
-    set_new(json, "unchanged", json_true());
+    set_new(json, "unchanged", json_boolean(err->sys != EINPROGRESS)); /* store_port.h: a commit whose end is not known */
     answer_json(answer, err_kind_http(err->kind), "application/problem+json", json);
 }
 
@@ -229,7 +232,7 @@ static bool run_inside(struct call *call, call_fn fn, bool change, json_t **out,
     return !keyed || call->dry_run || request_remember(call, *out, err);
 }
 
-static bool run(struct call *call, call_fn fn, bool change, json_t **out, struct err *err)
+static bool run_once(struct call *call, call_fn fn, bool change, json_t **out, struct err *err)
 {
     struct store *store = call->service->store;
     const uint64_t incarnation = call->service->incarnation;
@@ -248,6 +251,20 @@ static bool run(struct call *call, call_fn fn, bool change, json_t **out, struct
     call->service->incarnation = incarnation; /* what was not committed is not so */
     json_decref(json);
     return false;
+}
+
+/* Another server got in between: what was decided was decided from what is no more. */
+static bool run(struct call *call, call_fn fn, bool change, json_t **out, struct err *err)
+{
+    const struct call fresh = *call;
+    for (unsigned tries = 1;; tries++) {
+        if (run_once(call, fn, change, out, err))
+            return true;
+        if (err->kind != ERR_BUSY || err->sys != EAGAIN || tries == TRIES_MAX)
+            return false;
+        err_clear(err);
+        *call = fresh;
+    }
 }
 
 static bool wants_dry_run(const struct http_request *http)

@@ -19,7 +19,7 @@
 enum { LISTEN_MAX = 4 };
 
 struct options {
-    const char *state, *run;
+    const char *state, *run, *database;
     const char *listen[LISTEN_MAX];
     size_t listen_count;
 };
@@ -71,13 +71,16 @@ static bool serve(const struct options *options, int signals, struct err *err)
         listen[i] = options->listen[i];
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return err_sys(err, errno, "cannot get random numbers");
-    if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) || !store_sqlite_open(path, &store, err))
+    if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err))
+        return false;
+    if (options->database != NULL ? !store_pg_open(options->database, &store, err) : !store_sqlite_open(path, &store, err))
         return false;
     bool ok = service_open(&service, &store, seed, err) &&
               http_server_open(listen, options->listen_count > 0 ? options->listen_count : 1, api_handle, &api, &server, err);
     if (ok) {
         api.server = server;
-        log_info("started", "database=%s listen=%s incarnation=%ju", path, listen[0], (uintmax_t)service.incarnation);
+        log_info("started", "database=%s listen=%s incarnation=%ju",
+                 options->database != NULL ? "postgresql" : path, listen[0], (uintmax_t)service.incarnation);
         ok = loop(server, signals, err);
         http_server_close(server);
     }
@@ -88,7 +91,8 @@ static bool serve(const struct options *options, int signals, struct err *err)
 static const char usage[] =
     "Usage: nsmithd [OPTION...]\n"
     "The control plane: API, database, scheduler. Runs in the foreground.\n\n"
-    "  --state DIR       the database (default /var/lib/nsmith)\n"
+    "  --state DIR       the database, a SQLite file (default /var/lib/nsmith)\n"
+    "  --database TEXT   PostgreSQL instead, as libpq has it: \"postgresql:///nsmith\"; see docs/operations.md\n"
     "  --run DIR         the socket (default /run/nsmith)\n"
     "  --listen ADDRESS  unix:/path or tcp:127.0.0.1:PORT; up to 4 (default unix:RUN/nsmithd.sock)\n"
     "  --help, --version\n";
@@ -97,8 +101,9 @@ static const char usage[] =
 static int options_read(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {{"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
-                                          {"listen", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},      {0}};
+                                          {"listen", required_argument, NULL, 'l'}, {"database", required_argument, NULL, 'd'},
+                                          {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+                                          {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -107,6 +112,9 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 'r':
             options->run = optarg;
+            break;
+        case 'd':
+            options->database = optarg;
             break;
         case 'l':
             if (options->listen_count == LISTEN_MAX) {
