@@ -79,28 +79,48 @@ bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 static enum err_kind kind_of_errno(int sys)
 {
     switch (sys) {
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+        return ERR_INPUT;
     case ENOENT:
     case ENODEV:
     case ENXIO:
         return ERR_MISSING;
-    case EBUSY:
-    case EAGAIN:
-    case EINTR:
-    case ETIMEDOUT:
-    case ECONNREFUSED:
-        return ERR_BUSY;
-    case EIO:
-    case EREMOTEIO:
-        return ERR_DEVICE;
-    case EACCES:
-    case EPERM:
-        return ERR_DENIED;
+    case EEXIST:
+    case ENOTEMPTY:
+    case EADDRINUSE:
+        return ERR_CONFLICT;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
         return ERR_FULL;
-    case EEXIST:
-        return ERR_CONFLICT;
+    case EBUSY:
+    case ETXTBSY:
+    case EAGAIN:
+    case EINTR:
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EMFILE:
+    case ENFILE:
+        return ERR_BUSY;
+    /* The last four are how Linux's block layer calls a medium error, a lost path, failed protection information and a
+     * file system that finds itself damaged (block/blk-core.c, blk_errors[]). */
+    case EIO:
+    case EREMOTEIO:
+    case ENODATA:
+    case ENOLINK:
+    case EILSEQ:
+    case EUCLEAN:
+        return ERR_DEVICE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERR_DENIED;
     default:
         return ERR_FAILED;
     }

@@ -50,8 +50,9 @@ bool err_kind_retry(enum err_kind kind);
 
 /* All return false, so that `return err_set(...)` reads well. Messages are cut, never overrun. */
 bool err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* errno becomes a kind here and nowhere else: ENOENT/ENODEV/ENXIO missing; EBUSY/EAGAIN/EINTR/ETIMEDOUT/ECONNREFUSED
- * busy; EIO/EREMOTEIO device; EACCES/EPERM denied; ENOSPC/EDQUOT/EFBIG full; EEXIST conflict; else failed. */
+/* errno becomes a kind here and nowhere else: a path that cannot be one is input; ENOENT/ENODEV/ENXIO missing; in use,
+ * unreachable, too long or too many at once busy; what a drive or its path reports device; EACCES/EPERM/EROFS denied;
+ * ENOSPC/EDQUOT/EFBIG full; EEXIST/ENOTEMPTY/EADDRINUSE conflict; else failed. The table is in test/unit/t_err.c. */
 bool err_sys(struct err *err, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* A non-zero NVMe status becomes a kind here and nowhere else (NVM Express Base 2.0, section 3.3.3.2.1). */
 bool err_nvme(struct err *err, uint16_t status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

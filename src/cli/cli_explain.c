@@ -38,8 +38,9 @@ static const struct explain rows[ERR_KIND_COUNT] = {
          "missing or wrong, or an erase would hit neighbours. Nothing was changed.",
          "Make sure that it is the right drive. See the reasons: 'nsmith drive show SERIAL'. In scripts confirm "
          "with --yes and the whole name."},
-    [ERR_DENIED] = {"This user may not do that.",
-                    "Use root, or a user who may open the server's socket ('ls -l /run/nsmith/nsmithd.sock')."},
+    [ERR_DENIED] = {"This user may not do that, or the file system is read-only.",
+                    "Use root, or a user who may open the server's socket ('ls -l /run/nsmith/nsmithd.sock'); "
+                    "see 'findmnt' for file systems that are mounted 'ro'."},
 };
 
 struct explain explain_kind(enum err_kind kind)

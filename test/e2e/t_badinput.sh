@@ -461,9 +461,9 @@ cp -a "$small"/agent/agent.db* "$own_state"
 
 say "A read-only folder"
 mount -o remount,ro "$small"
-check "an agent whose state cannot be written" ends 1 "Read-only.*hint=.let" "$agent" --state "$small/agent" --run "$run2" --server "unix:$api_socket" --softnvme "$socket" --virt fake --host e2e
-check "a server whose state cannot be written" ends 1 "Read-only.*hint=.make" "$nsmithd" --state "$small/agent" --run "$run2"
-check "an agent whose state cannot be made" ends 1 "Read-only.*hint=.make" "$agent" --state "$small/new" --run "$run2" --server "unix:$api_socket" --softnvme "$socket" --virt fake --host e2e
+check "an agent whose state cannot be written" ends 9 "Read-only.*hint=.let" "$agent" --state "$small/agent" --run "$run2" --server "unix:$api_socket" --softnvme "$socket" --virt fake --host e2e
+check "a server whose state cannot be written" ends 9 "Read-only.*hint=.make" "$nsmithd" --state "$small/agent" --run "$run2"
+check "an agent whose state cannot be made" ends 9 "Read-only.*hint=.make" "$agent" --state "$small/new" --run "$run2" --server "unix:$api_socket" --softnvme "$socket" --virt fake --host e2e
 umount "$small"
 agent_start
 check "with its own folder it goes on" until_idle 60

@@ -86,11 +86,16 @@ static void test_errno(void **state)
         int sys;
         enum err_kind kind;
     } rows[] = {
-        {ENOENT, ERR_MISSING}, {ENODEV, ERR_MISSING},   {ENXIO, ERR_MISSING},  {EBUSY, ERR_BUSY},
-        {EAGAIN, ERR_BUSY},    {EINTR, ERR_BUSY},       {ETIMEDOUT, ERR_BUSY}, {ECONNREFUSED, ERR_BUSY},
-        {EIO, ERR_DEVICE},     {EREMOTEIO, ERR_DEVICE}, {EACCES, ERR_DENIED},  {EPERM, ERR_DENIED},
-        {ENOSPC, ERR_FULL},    {EDQUOT, ERR_FULL},      {EFBIG, ERR_FULL},     {EEXIST, ERR_CONFLICT},
-        {EINVAL, ERR_FAILED},  {ENOTTY, ERR_FAILED},
+        {ENAMETOOLONG, ERR_INPUT}, {ENOTDIR, ERR_INPUT},       {EISDIR, ERR_INPUT},      {ELOOP, ERR_INPUT},
+        {ENOENT, ERR_MISSING},     {ENODEV, ERR_MISSING},      {ENXIO, ERR_MISSING},     {EEXIST, ERR_CONFLICT},
+        {ENOTEMPTY, ERR_CONFLICT}, {EADDRINUSE, ERR_CONFLICT}, {ENOSPC, ERR_FULL},       {EDQUOT, ERR_FULL},
+        {EFBIG, ERR_FULL},         {EBUSY, ERR_BUSY},          {ETXTBSY, ERR_BUSY},      {EAGAIN, ERR_BUSY},
+        {EINTR, ERR_BUSY},         {ETIMEDOUT, ERR_BUSY},      {ECONNREFUSED, ERR_BUSY}, {ECONNRESET, ERR_BUSY},
+        {EHOSTUNREACH, ERR_BUSY},  {ENETUNREACH, ERR_BUSY},    {EMFILE, ERR_BUSY},       {ENFILE, ERR_BUSY},
+        {EIO, ERR_DEVICE},         {EREMOTEIO, ERR_DEVICE},    {ENODATA, ERR_DEVICE},    {ENOLINK, ERR_DEVICE},
+        {EILSEQ, ERR_DEVICE},      {EUCLEAN, ERR_DEVICE},      {EACCES, ERR_DENIED},     {EPERM, ERR_DENIED},
+        {EROFS, ERR_DENIED},       {EINVAL, ERR_FAILED},       {ENOTTY, ERR_FAILED},     {ENOSYS, ERR_FAILED},
+        {EPIPE, ERR_FAILED},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct err err = {0};
