@@ -1,6 +1,8 @@
 /* status, wait, host, version, explain, completion. */
+#include "base/must.h"
 #include "cli/cli_explain.h"
 #include "cli/cli_http.h"
+#include "cli/cli_settled.h"
 #include "cli/cli_table.h"
 #include "cli/cli_wait.h"
 
@@ -36,35 +38,6 @@ bool cmd_status(struct cli *cli, struct err *err)
 }
 
 /* ---- wait ----------------------------------------------------------------------------------------------------- */
-
-static bool text_is(const json_t *object, const char *name, const char *want)
-{
-    return strcmp(cli_text(object, name), want) == 0;
-}
-
-static bool slice_is_busy(const json_t *slice)
-{
-    const json_t *wanted = json_object_get(slice, "wanted");
-    if (text_is(slice, "state", "quarantined"))
-        return false;
-    return text_is(slice, "state", "blank") || text_is(slice, "state", "erasing") ||
-           text_is(slice, "state", "verifying") || text_is(slice, "state", "dirty") ||
-           text_is(slice, "state", "claimed") || cli_u64(wanted, "generation") > cli_u64(slice, "generation");
-}
-
-static bool drive_is_busy(const json_t *drive)
-{
-    return text_is(drive, "adopt", "checking") || text_is(drive, "adopt", "cutting");
-}
-
-static bool vm_is_busy(const json_t *vm)
-{
-    if (text_is(vm, "wanted", "gone"))
-        return true;
-    if (text_is(vm, "wanted", "running"))
-        return text_is(vm, "power", "gone") && cli_text(vm, "why")[0] == '\0';
-    return false;
-}
 
 static bool count_busy(struct cli *cli, const char *path, bool (*busy)(const json_t *), size_t *out, struct err *err)
 {
@@ -149,33 +122,52 @@ static bool explain_unknown(const char *text, struct err *err)
     return near != NULL ? err_hint(err, "did you mean '%s'?", near) : err_hint(err, "see them all: nsmith explain");
 }
 
-static void explain_put(const struct cli *cli, enum err_kind kind)
+static json_t *explain_json(enum err_kind kind)
 {
     const struct explain explain = explain_kind(kind);
-    if (cli_has(cli, OPT_JSON)) {
-        auto_json *json = json_pack("{s:s, s:i, s:s, s:s}", "code", err_kind_name(kind), "exit", err_kind_exit(kind),
-                                    "meaning", explain.meaning, "todo", explain.todo);
-        cli_put_json(json);
-        return;
-    }
+    json_t *json = json_pack("{s:s, s:i, s:s, s:s}", "code", err_kind_name(kind), "exit", err_kind_exit(kind), "meaning",
+                             explain.meaning, "todo", explain.todo);
+    must(json != NULL);
+    return json;
+}
+
+static void explain_put(enum err_kind kind)
+{
+    const struct explain explain = explain_kind(kind);
     printf("%s (exit code %d)\n%s\nWhat to do: %s\n", err_kind_name(kind), err_kind_exit(kind), explain.meaning,
            explain.todo);
+}
+
+static void explain_all(const struct cli *cli)
+{
+    auto_json *items = json_array();
+    for (int k = 0; k < ERR_KIND_COUNT; k++) {
+        must(json_array_append_new(items, explain_json((enum err_kind)k)) == 0);
+        if (cli_has(cli, OPT_JSON))
+            continue;
+        if (k > 0)
+            putchar('\n');
+        explain_put((enum err_kind)k);
+    }
+    auto_json *list = json_pack("{s:O}", "items", items);
+    if (cli_has(cli, OPT_JSON))
+        cli_put_json(list);
 }
 
 bool cmd_explain(struct cli *cli, struct err *err)
 {
     enum err_kind kind;
-    if (cli->arg_count > 0) {
-        if (!explain_find(cli->args[0], &kind))
-            return explain_unknown(cli->args[0], err);
-        explain_put(cli, kind);
+    if (cli->arg_count == 0) {
+        explain_all(cli);
         return true;
     }
-    for (int k = 0; k < ERR_KIND_COUNT; k++) {
-        if (k > 0 && !cli_has(cli, OPT_JSON))
-            putchar('\n');
-        explain_put(cli, (enum err_kind)k);
-    }
+    if (!explain_find(cli->args[0], &kind))
+        return explain_unknown(cli->args[0], err);
+    auto_json *json = explain_json(kind);
+    if (cli_has(cli, OPT_JSON))
+        cli_put_json(json);
+    else
+        explain_put(kind);
     return true;
 }
 

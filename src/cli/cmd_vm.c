@@ -4,6 +4,7 @@
 #include "cli/cli_args.h"
 #include "cli/cli_http.h"
 #include "cli/cli_release.h"
+#include "cli/cli_settled.h"
 #include "cli/cli_table.h"
 
 #include <string.h>
@@ -76,7 +77,7 @@ static bool power_look(struct cli *cli, void *ctx, struct wait_view *view, struc
     json_decref(wait->last);
     wait->last = vm;
     const char *power = cli_text(vm, "power"), *why = cli_text(vm, "why");
-    view->done = strcmp(power, wait->power) == 0;
+    view->done = vm_has_power(vm, wait->power);
     snprintf(view->state, sizeof(view->state), "VM %s: %s, to be %s", wait->name, power, wait->power);
     if (view->done || why[0] == '\0') {
         wait->why_since_ms = 0;
