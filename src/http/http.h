@@ -46,9 +46,13 @@ struct http_server;
 /* listen: "unix:/path" (made 0660, an old socket file that nobody answers on is replaced) or "tcp:127.0.0.1:PORT",
  * "tcp:[::1]:PORT" (loopback only; anything else is refused: nothing listens on the network without TLS). Up to 4
  * listeners. A body over HTTP_BODY_MAX, a path of HTTP_PATH_MAX or more and a key of HTTP_KEY_MAX or more never reach
- * the handler: the server answers them with problem+json (RFC 9457). */
+ * the handler: the server answers them with problem+json (RFC 9457). Over TCP so does a request for a host that is neither
+ * an address, localhost nor http_server_name(): a page of the web could have its own name point here ("DNS rebinding"),
+ * and the browser would let it read the answers. A unix socket no browser reaches. */
 bool http_server_open(const char *const *listen, size_t count, http_handler handler, void *ctx, struct http_server **out,
                       struct err *err);
+/* One more name under which it may be asked over TCP; borrowed as long as the server lives. */
+void http_server_name(struct http_server *server, const char *name);
 int http_server_fd(const struct http_server *server); /* becomes readable when http_server_run() has work */
 /* Handles what is ready; returns the milliseconds until it wants to be called again at the latest, -1: no limit. */
 int64_t http_server_run(struct http_server *server, uint64_t now_ms);

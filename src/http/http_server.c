@@ -11,6 +11,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "http/http_address.h"
+#include "http/http_refusal.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -28,55 +29,10 @@ enum {
     CONNECTIONS_MAX = 512,                /* a listener; parked ones count */
     CONNECTION_MEMORY = 32 << 10,         /* request line and headers, and the window through which a body is read */
     IDLE_TIMEOUT_S = 60,                  /* parked connections are not idle */
-    URI_MAX = 4096,                       /* as it is sent, with the query */
     BODY_FIRST = 4096,                    /* first allocation */
     BODIES_MAX = 8 * (HTTP_BODY_MAX + 1), /* of all requests together */
     DRAIN_MAX = 4 * HTTP_BODY_MAX,        /* what is read and thrown away so that the client gets to see the answer */
 };
-
-/* ---- what the transport itself answers ----------------------------------------------------------------------- */
-
-#define REFUSALS(X)                                                                                                \
-    X(REFUSE_NOTHING, 200, ERR_NONE, "OK", "")                                                                     \
-    X(REFUSE_URI, 400, ERR_INPUT, "Bad Request", "the address is not a path with correct percent signs")           \
-    X(REFUSE_KEY, 400, ERR_INPUT, "Bad Request", "the header Idempotency-Key is not 1 to 95 printable characters") \
-    X(REFUSE_FRAMING, 400, ERR_INPUT, "Bad Request", "the length of the body is told twice")                       \
-    X(REFUSE_BODY, 413, ERR_INPUT, "Content Too Large", "the body is larger than 8388608 bytes")                   \
-    X(REFUSE_LONG, 414, ERR_INPUT, "URI Too Long", "the path is longer than 511 bytes or the address than 4096")   \
-    X(REFUSE_LOAD, 503, ERR_BUSY, "Service Unavailable", "too many large requests at once")
-_Static_assert(HTTP_BODY_MAX == 8388608 && HTTP_PATH_MAX - 1 == 511 && HTTP_KEY_MAX - 1 == 95 && URI_MAX == 4096,
-               "the texts of REFUSALS name the limits");
-
-enum refusal {
-#define X(name, status, kind, title, detail) name,
-    REFUSALS(X)
-#undef X
-};
-
-static const struct {
-    int status;
-    enum err_kind kind;
-    const char *title, *detail;
-} refusals[] = {
-#define X(name, status, kind, title, detail) [name] = {status, kind, title, detail},
-    REFUSALS(X)
-#undef X
-};
-
-/* RFC 9457. The texts are ours and need no escaping. */
-static struct http_answer refusal_answer(enum refusal why)
-{
-    char text[512];
-    int len =
-        snprintf(text, sizeof(text),
-                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}",
-                 refusals[why].title, refusals[why].status, err_kind_name(refusals[why].kind), refusals[why].detail);
-    must(len > 0 && (size_t)len < sizeof(text));
-    char *body = strdup(text);
-    must(body != NULL);
-    return (struct http_answer){
-        .status = refusals[why].status, .type = "application/problem+json", .body = body, .body_len = (size_t)len};
-}
 
 /* ---- state --------------------------------------------------------------------------------------------------- */
 
@@ -96,7 +52,7 @@ struct exchange {
     bool again; /* has been parked */
     bool gone;  /* the client went away while it was */
     uint64_t until_ms;
-    enum refusal refusal;
+    enum http_refusal refusal;
     char *body; /* owned */
     size_t body_len, body_size;
     uint64_t drained;
@@ -107,6 +63,7 @@ TAILQ_HEAD(exchange_list, exchange);
 struct http_server {
     http_handler handler;
     void *ctx;
+    const char *name; /* borrowed; NULL: none */
     struct listener listeners[LISTENERS_MAX];
     size_t listener_count;
     int epoll_fd, wake_fd;
@@ -171,9 +128,9 @@ static int hex_value(char c)
 
 /* libmicrohttpd leaves a wrong percent sign as it is and cuts at %00: two ways to read one address, so both are
  * refused. An address in another form than "/path" (RFC 9112, section 3.2) is for proxies, not for us. */
-static enum refusal check_uri(const char *uri)
+static enum http_refusal check_uri(const char *uri)
 {
-    if (strlen(uri) > URI_MAX)
+    if (strlen(uri) > HTTP_URI_MAX)
         return REFUSE_LONG;
     if (uri[0] != '/')
         return REFUSE_URI;
@@ -204,7 +161,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connectio
     return exchange;
 }
 
-static void refuse(struct exchange *exchange, enum refusal why)
+static void refuse(struct exchange *exchange, enum http_refusal why)
 {
     if (exchange->refusal == REFUSE_NOTHING)
         exchange->refusal = why;
@@ -235,6 +192,16 @@ static bool framing_is_clear(struct MHD_Connection *connection)
     return count <= 1;
 }
 
+static enum MHD_Result check_host(void *exchange_at, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct exchange *exchange = exchange_at;
+    (void)kind;
+    if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0 &&
+        !http_host_is_ours(value == NULL ? "" : value, exchange->listener->server->name))
+        refuse(exchange, REFUSE_HOST);
+    return MHD_YES;
+}
+
 static enum MHD_Result answer(struct exchange *exchange, struct http_answer *said);
 
 /* Headers are there, the body is not. A refusal waits until the body has been read, for a client that is still sending
@@ -249,6 +216,8 @@ static enum MHD_Result on_headers(struct exchange *exchange)
     const bool clear = framing_is_clear(exchange->connection);
     if (!clear)
         exchange->refusal = REFUSE_FRAMING;
+    if (!exchange->listener->socket.is_unix)
+        MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_host, exchange);
     if (length != NULL && (!text_u64(length, &body_len) || body_len > HTTP_BODY_MAX))
         refuse(exchange, REFUSE_BODY);
     if (key != NULL && !text_is_printable(key, HTTP_KEY_MAX - 1))
@@ -256,7 +225,7 @@ static enum MHD_Result on_headers(struct exchange *exchange)
     const bool asks_first = header(exchange->connection, MHD_HTTP_HEADER_EXPECT) != NULL;
     if (exchange->refusal == REFUSE_NOTHING || (clear && !asks_first && body_len <= DRAIN_MAX))
         return MHD_YES;
-    struct http_answer said = refusal_answer(exchange->refusal);
+    struct http_answer said = http_refusal_answer(exchange->refusal);
     return answer(exchange, &said);
 }
 
@@ -269,7 +238,7 @@ static void drop_body(struct exchange *exchange)
 }
 
 /* Room for `more` bytes and a zero byte. */
-static enum refusal grow_body(struct exchange *exchange, size_t more)
+static enum http_refusal grow_body(struct exchange *exchange, size_t more)
 {
     struct http_server *server = exchange->listener->server;
     const size_t need = exchange->body_len + more + 1;
@@ -344,7 +313,7 @@ static enum MHD_Result on_request(struct exchange *exchange, const char *method,
         return MHD_NO;
     struct http_answer said = {.status = 500};
     if (exchange->refusal != REFUSE_NOTHING) {
-        said = refusal_answer(exchange->refusal);
+        said = http_refusal_answer(exchange->refusal);
         return answer(exchange, &said);
     }
     struct http_request request = {
@@ -494,6 +463,11 @@ void http_server_close(struct http_server *server)
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------- */
+
+void http_server_name(struct http_server *server, const char *name)
+{
+    server->name = name;
+}
 
 int http_server_fd(const struct http_server *server)
 {

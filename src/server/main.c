@@ -19,7 +19,7 @@
 enum { LISTEN_MAX = 4 };
 
 struct options {
-    const char *state, *run, *database;
+    const char *state, *run, *database, *name;
     const char *listen[LISTEN_MAX];
     size_t listen_count;
 };
@@ -79,6 +79,7 @@ static bool serve(const struct options *options, int signals, struct err *err)
               http_server_open(listen, options->listen_count > 0 ? options->listen_count : 1, api_handle, &api, &server, err);
     if (ok) {
         api.server = server;
+        http_server_name(server, options->name);
         log_info("started", "database=%s listen=%s incarnation=%ju",
                  options->database != NULL ? "postgresql" : path, listen[0], (uintmax_t)service.incarnation);
         ok = loop(server, signals, err);
@@ -95,6 +96,7 @@ static const char usage[] =
     "  --database TEXT   PostgreSQL instead, as libpq has it: \"postgresql:///nsmith\"; see docs/operations.md\n"
     "  --run DIR         the socket (default /run/nsmith)\n"
     "  --listen ADDRESS  unix:/path or tcp:127.0.0.1:PORT; up to 4 (default unix:RUN/nsmithd.sock)\n"
+    "  --name NAME       a name of this server besides localhost, by which it may be asked over TCP\n"
     "  --help, --version\n";
 
 /* Exit code of a run that ends before it began, or -1. */
@@ -102,8 +104,8 @@ static int options_read(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {{"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
                                           {"listen", required_argument, NULL, 'l'}, {"database", required_argument, NULL, 'd'},
-                                          {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
-                                          {0}};
+                                          {"name", required_argument, NULL, 'n'},   {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},      {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -122,6 +124,9 @@ static int options_read(int argc, char **argv, struct options *options)
                 return err_kind_exit(ERR_INPUT);
             }
             options->listen[options->listen_count++] = optarg;
+            break;
+        case 'n':
+            options->name = optarg;
             break;
         case 'h':
             fputs(usage, stdout);

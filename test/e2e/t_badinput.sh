@@ -43,14 +43,6 @@ api_refuses() {
 	same
 }
 
-# What is refused before the API is asked: status and reason.
-api_answers() {
-	local status=$1 pattern=$2 answer
-	shift 2
-	answer=$(api "$@") && { echo "accepted: $answer"; return 1; }
-	is "$(tail -1 "$work/.status")" "$status" && grep -qE "$pattern" <<<"$answer" && same
-}
-
 # ends CODE PATTERN PROGRAM OPTION...: a program that cannot start says why, and what to do.
 ends() {
 	local want=$1 pattern=$2 code=0
@@ -170,7 +162,7 @@ check "the root" api_refuses 404 not-found "/" GET /
 check "a method that the path does not take" api_refuses 400 bad-input "PUT.*/v1/claims" PUT /v1/claims '{}'
 check "an invented method" api_refuses 400 bad-input "BREW" BREW /v1/claims
 check "DELETE of all" api_refuses 400 bad-input "DELETE" DELETE /v1/vms
-check "a path of 5,000 characters" api_answers 414 "path is longer" GET "/v1/slices/$(printf 'x%.0s' $(seq 5000))"
+check "a path of 5,000 characters" api_refuses 414 bad-input "path is longer" GET "/v1/slices/$(printf 'x%.0s' $(seq 5000))"
 check "dots that climb" api_refuses 404 not-found "." GET /v1/slices/../../../etc/passwd
 check "what is no HTTP at all" exits 0 "^(HTTP/1.[01] 400.*|)$" bash -c "printf 'hello\r\n\r\n' | timeout 3 python3 -c 'import socket,sys
 s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.sendall(b\"\\x16\\x03\\x01 hello\\r\\n\\r\\n\"); print(s.recv(100).decode().split(\"\\r\\n\")[0])' '$api_socket'"
@@ -251,7 +243,7 @@ until_idle
 remember
 check "the same key with another body" api_refuses 409 conflict "k1.*another request" POST /v1/claims '{"id": "twice", "class": "small", "slices": 1}' -H 'Idempotency-Key: k1'
 check "the same key on another path" api_refuses 409 conflict "k1.*another request" POST /v1/vms "$body" -H 'Idempotency-Key: k1'
-check "a key of 200 characters" api_answers 400 "Idempotency-Key is not 1 to 95" POST /v1/claims "$body" -H "Idempotency-Key: $long"
+check "a key of 200 characters" api_refuses 400 bad-input "Idempotency-Key is not 1 to 95" POST /v1/claims "$body" -H "Idempotency-Key: $long"
 server_stop
 server_start
 check "the key is remembered over a restart" is "$(api POST /v1/claims "$body" -H 'Idempotency-Key: k1')" "$first"

@@ -271,8 +271,9 @@ static inline int tear_down(void **state)
 }
 
 static const char too_large[] __attribute__((unused)) =
-    "{\"type\":\"about:blank\",\"title\":\"Content Too Large\",\"status\":413,\"code\":\"bad-input\","
-    "\"detail\":\"the body is larger than 8388608 bytes\"}";
+    "{\"type\":\"about:blank\",\"title\":\"bad-input\",\"status\":413,\"code\":\"bad-input\","
+    "\"detail\":\"cannot take the request: the body is larger than 8388608 bytes\","
+    "\"hint\":\"send less; docs/api.md says what is taken\",\"unchanged\":true}";
 
 /* ---- raw sockets ------------------------------------------------------------------------------------------------ */
 
@@ -286,6 +287,19 @@ static inline int raw_connect(struct fixture *fixture)
         assert_int_equal(errno, EAGAIN); /* the backlog is full */
         http_server_run(fixture->server, fixture->now_ms);
     }
+    return fd;
+}
+
+static inline int raw_connect_tcp(struct fixture *fixture)
+{
+    uint64_t port;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_true(text_u64(strrchr(fixture->tcp_address, ':') + 1, &port));
+    address.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
 }
 

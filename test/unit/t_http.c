@@ -1,7 +1,16 @@
 /* Requests, answers, parking, the client. */
 #include "http_fixture.h"
 
+#include "http/http_refusal.h"
+
+#include <jansson.h>
+
 /* ---- requests and answers --------------------------------------------------------------------------------------- */
+
+static const char bad_address[] =
+    "{\"type\":\"about:blank\",\"title\":\"bad-input\",\"status\":400,\"code\":\"bad-input\","
+    "\"detail\":\"cannot take the request: the address is not a path with correct percent signs\","
+    "\"hint\":\"begin the path with '/' and encode every other character as RFC 3986 says\",\"unchanged\":true}";
 
 static const struct {
     const char *rule, *method, *path, *body, *key;
@@ -25,14 +34,11 @@ static const struct {
     {"a status without body has none", "GET", "/nothing", NULL, NULL, 204, ""},
     {"an error status is an answer", "GET", "/missing", NULL, NULL, 404, "no"},
     {"a zero byte in the path is refused", "GET", "/a%00b", NULL, NULL, 400,
-     "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"code\":\"bad-input\","
-     "\"detail\":\"the address is not a path with correct percent signs\"}"},
+     bad_address},
     {"a zero byte in the query is refused", "GET", "/a?q=x%00", NULL, NULL, 400,
-     "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"code\":\"bad-input\","
-     "\"detail\":\"the address is not a path with correct percent signs\"}"},
+     bad_address},
     {"a wrong percent sign is refused", "POST", "/a%2", "body", NULL, 400,
-     "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"code\":\"bad-input\","
-     "\"detail\":\"the address is not a path with correct percent signs\"}"},
+     bad_address},
 };
 
 static void test_requests(void **state)
@@ -347,6 +353,108 @@ static void test_nobody_there(void **state)
     http_client_close(stale.client);
 }
 
+/* ---- what the transport refuses by itself ------------------------------------------------------------------------ */
+
+static void every_refusal_has_the_shape_of_the_api(void **state)
+{
+    (void)state;
+    for (int r = REFUSE_NOTHING + 1; r < HTTP_REFUSAL_COUNT; r++) {
+        struct http_answer answer = http_refusal_answer((enum http_refusal)r);
+        const char *code, *title, *type, *detail, *hint;
+        int status, unchanged;
+        json_t *json = json_loadb(answer.body, answer.body_len, JSON_REJECT_DUPLICATES, NULL);
+        assert_string_equal(answer.type, "application/problem+json");
+        if (json_unpack(json, "{s:s, s:s, s:i, s:s, s:s, s:s, s:b !}", "type", &type, "title", &title, "status", &status,
+                        "code", &code, "detail", &detail, "hint", &hint, "unchanged", &unchanged) != 0)
+            fail_msg("refusal %d: got '%s'", r, answer.body);
+        if (status != answer.status || status < 400 || strncmp(detail, "cannot take the request: ", 25) != 0 ||
+            hint[0] == '\0' || !unchanged || strcmp(title, code) != 0 || err_kind_by_name(code) == ERR_FAILED)
+            fail_msg("refusal %d: got '%s'", r, answer.body);
+        json_decref(json);
+        free(answer.body);
+    }
+}
+
+static const struct {
+    const char *host, *name;
+    bool ours;
+} hosts[] = {
+    {"127.0.0.1", NULL, true},
+    {"127.0.0.1:8080", NULL, true},
+    {"10.1.2.3:8080", NULL, true}, /* an address cannot be pointed elsewhere */
+    {"[::1]", NULL, true},
+    {"[::1]:8080", NULL, true},
+    {"localhost", NULL, true},
+    {"LocalHost:8080", NULL, true},
+    {"localhost:", NULL, true},
+    {"nsmith.example.org:443", "nsmith.example.org", true},
+    {"NSMITH.example.org", "nsmith.example.org", true},
+    {"nsmith.example.org", NULL, false},
+    {"evil.example.org", "nsmith.example.org", false},
+    {"evil.example.org:8080", NULL, false},
+    {"localhost.evil.example.org", NULL, false},
+    {"127.0.0.1.evil.example.org", NULL, false},
+    {"evil.example.org@127.0.0.1", NULL, false},
+    {"127.0.0.1:80:80", NULL, false},
+    {"127.0.0.1:99999", NULL, false},
+    {"127.0.0.1:evil", NULL, false},
+    {"127.1", NULL, false}, /* one spelling only */
+    {"2130706433", NULL, false},
+    {"0x7f.0.0.1", NULL, false},
+    {"::1", NULL, false},
+    {"[::1", NULL, false},
+    {"[::1]evil", NULL, false},
+    {"[evil]", NULL, false},
+    {"[]", NULL, false},
+    {"", NULL, false},
+    {":8080", NULL, false},
+    {" localhost", NULL, false},
+};
+
+static void a_host_is_an_address_localhost_or_the_name(void **state)
+{
+    (void)state;
+    char longest[400];
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+        if (http_host_is_ours(hosts[i].host, hosts[i].name) != hosts[i].ours)
+            fail_msg("Host '%s': got %s, want %s", hosts[i].host, hosts[i].ours ? "refused" : "taken",
+                     hosts[i].ours ? "taken" : "refused");
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    assert_false(http_host_is_ours(longest, longest));
+}
+
+/* DNS rebinding: over TCP a page of the web can reach the server under a name of its own, over a unix socket not. */
+static void test_host(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *rule, *hosts;
+        bool tcp;
+        const char *answer;
+    } rows[] = {
+        {"TCP, the address", "Host: 127.0.0.1\r\n", true, "HTTP/1.1 200 "},
+        {"TCP, localhost", "Host: localhost:1\r\n", true, "HTTP/1.1 200 "},
+        {"TCP, the name that was configured", "Host: nsmith.example.org\r\n", true, "HTTP/1.1 200 "},
+        {"TCP, somebody's name", "Host: evil.example.org\r\n", true, "HTTP/1.1 421 "},
+        {"TCP, the name comes second", "Host: localhost\r\nHost: evil.example.org\r\n", true, "HTTP/1.1 421 "},
+        {"unix socket, any name", "Host: evil.example.org\r\n", false, "HTTP/1.1 200 "},
+    };
+    http_server_name(fixture->server, "nsmith.example.org");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char request[256], got[2048];
+        const unsigned before = fixture->handled;
+        const int fd = rows[i].tcp ? raw_connect_tcp(fixture) : raw_connect(fixture);
+        snprintf(request, sizeof(request), "GET /a HTTP/1.1\r\n%sConnection: close\r\n\r\n", rows[i].hosts);
+        raw_send(fixture, fd, request, strlen(request));
+        raw_read(fixture, fd, NULL, got, sizeof(got));
+        if (strncmp(got, rows[i].answer, strlen(rows[i].answer)) != 0)
+            fail_msg("%s: got '%.60s', want '%s'", rows[i].rule, got, rows[i].answer);
+        assert_int_equal(fixture->handled - before, strstr(rows[i].answer, " 200 ") != NULL);
+        close(fd);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -365,6 +473,9 @@ int main(void)
         T(test_foreign_servers),
         T(test_connection_is_kept),
         T(test_nobody_there),
+        T(test_host),
+        cmocka_unit_test(every_refusal_has_the_shape_of_the_api),
+        cmocka_unit_test(a_host_is_an_address_localhost_or_the_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
