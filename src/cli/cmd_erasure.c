@@ -102,8 +102,10 @@ static bool read_fd(int fd, const char *name, char text[CERT_TEXT_MAX + 2], size
 static bool read_file(const char *name, char text[CERT_TEXT_MAX + 2], size_t *len_out, struct err *err)
 {
     const int fd = open(name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, errno, "cannot open certificate '%s'", name);
+    if (fd < 0) {
+        err_sys(err, errno, "cannot open certificate '%s'", name);
+        return err_hint(err, "save one in a file first: nsmith erasure show ID --certificate > FILE");
+    }
     const bool ok = read_fd(fd, name, text, len_out, err);
     close(fd);
     return ok;
@@ -113,9 +115,13 @@ static bool read_server(struct cli *cli, char text[CERT_TEXT_MAX + 2], size_t *l
 {
     auto_json *answer = NULL;
     if (!erasure_get(cli, &answer, err)) {
-        if (err->kind == ERR_MISSING || err->kind == ERR_BUSY)
-            err_wrap(err, "there is no file '%.60s'", cli->args[0]);
-        return false;
+        if (err->kind != ERR_MISSING && err->kind != ERR_BUSY)
+            return false;
+        const struct err why = *err;
+        err_clear(err);
+        err_set(err, why.kind, "cannot verify '%.60s': there is no such file here, and as an erasure's id: %s",
+                cli->args[0], why.msg);
+        return err_hint(err, "name a certificate's file, or an erasure: nsmith erasure ls");
     }
     text_cut(text, CERT_TEXT_MAX + 2, cli_text(answer, "certificate"));
     *len_out = strlen(text);
@@ -225,6 +231,7 @@ bool cmd_erasure_verify(struct cli *cli, struct err *err)
     struct cert_facts facts;
     enum key_from from;
     size_t len;
+    cli->unchanged = true; /* whatever comes of it: it only looks */
     if (!read_certificate(cli, text, &len, err) || !check(cli, text, len, &facts, &from, err))
         return false;
     if (cli_has(cli, OPT_JSON)) {
