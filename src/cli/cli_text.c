@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -110,6 +111,12 @@ const char *text_share(char to[16], uint64_t part, uint64_t whole)
 {
     const double percent = whole == 0 ? 0 : (double)part * 100 / (double)whole;
     snprintf(to, 16, "%.1f %%", percent > 9999 ? 9999 : percent);
+    return to;
+}
+
+const char *text_count(char to[48], uint64_t count, const char *one)
+{
+    snprintf(to, 48, "%" PRIu64 " %s%s", count, one, count == 1 ? "" : "s");
     return to;
 }
 

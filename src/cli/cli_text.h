@@ -28,6 +28,8 @@ const char *confirm_tail(const char *full); /* borrowed from full: what is to be
 bool text_percent_ppm(const char *text, uint32_t *ppm_out);
 /* A part of a whole as "21.9 %"; 0 of 0 is "0.0 %". */
 const char *text_share(char to[16], uint64_t part, uint64_t whole);
+/* "1 slice", "4 slices"; `one` is a short word. */
+const char *text_count(char to[48], uint64_t count, const char *one);
 /* "2026-11-22T18:05:01Z" from Unix milliseconds; "-" for 0. */
 const char *text_time(char to[32], uint64_t unix_ms);
 /* Replaces control characters and DEL by '?', in place; bytes from 80h on stay (UTF-8). */

@@ -33,16 +33,30 @@ static void plan_lost(const struct cli *cli, FILE *to, const json_t *plan)
                 size_text(cli, false, cli_u64(one, "size_bytes"), size));
 }
 
+/* What a drive that is one slice holds beyond its class. */
+static void plan_surplus(const struct cli *cli, FILE *to, uint64_t left, uint64_t whole)
+{
+    char size[TEXT_SIZE_MAX], share[16];
+    fprintf(to, "; %s of the drive are more than that class counts (%s)\n", size_text(cli, false, left, size),
+            text_share(share, left, whole));
+    if (left > whole / 10)
+        fputs("       a class of its own would count it: nsmith class set NAME --size SIZE, then --class NAME\n", to);
+}
+
 static void plan_result(const struct cli *cli, FILE *to, const json_t *plan)
 {
-    char each[TEXT_SIZE_MAX], stranded[TEXT_SIZE_MAX], share[16];
+    char each[TEXT_SIZE_MAX], stranded[TEXT_SIZE_MAX], share[16], count[48];
     const json_t *layout = json_object_get(plan, "layout");
-    const uint64_t count = cli_u64(layout, "count"), left = cli_u64(layout, "stranded_bytes");
-    fprintf(to, "Gives: %ju slices x %s of class ", (uintmax_t)count,
+    const uint64_t left = cli_u64(layout, "stranded_bytes");
+    const uint64_t whole = cli_u64(json_object_get(plan, "drive"), "size_bytes");
+    fprintf(to, "Gives: %s x %s of class ", text_count(count, cli_u64(layout, "count"), "slice"),
             size_text(cli, true, cli_u64(layout, "slice_bytes"), each));
     cli_put(to, cli_text(layout, "class"));
-    fprintf(to, "; %s of the drive stay unused (%s)\n", size_text(cli, false, left, stranded),
-            text_share(share, left, cli_u64(json_object_get(plan, "drive"), "size_bytes")));
+    if (strcmp(cli_text(layout, "provider"), "whole") == 0 && left > 0)
+        plan_surplus(cli, to, left, whole);
+    else
+        fprintf(to, "; %s of the drive stay unused (%s)\n", size_text(cli, false, left, stranded),
+                text_share(share, left, whole));
 }
 
 static void plan_put(const struct cli *cli, FILE *to, const json_t *plan)
@@ -144,7 +158,7 @@ static bool adopt_look(struct cli *cli, void *ctx, struct wait_view *view, struc
 
 static bool adopt_wait(struct cli *cli, const json_t *answer, struct err *err)
 {
-    char again[128];
+    char again[128], count[48];
     bool interrupted;
     const json_t *drive = json_object_get(answer, "drive");
     struct adopt_wait wait = {.serial = cli->args[0],
@@ -163,7 +177,7 @@ static bool adopt_wait(struct cli *cli, const json_t *answer, struct err *err)
         return err_hint(err, "see: nsmith slice ls --drive %s --state quarantined", wait.serial);
     }
     if (!cli_has(cli, OPT_JSON))
-        printf("drive %s is adopted: %ju slices, erased and verified\n", wait.serial, (uintmax_t)wait.count);
+        printf("drive %s is adopted: %s, erased and verified\n", wait.serial, text_count(count, wait.count, "slice"));
     return true;
 }
 

@@ -173,10 +173,11 @@ bool cmd_claim_release(struct cli *cli, struct err *err)
         return false;
     if (cli_has(cli, OPT_JSON) || interrupted)
         return true;
+    char count[48];
+    text_count(count, release.count, "slice");
     if (wait)
-        printf("claim %s is released: %zu slices, erased and verified\n", cli->args[0], release.count);
+        printf("claim %s is released: %s, erased and verified\n", cli->args[0], count);
     else
-        printf("claim %s %s released: %zu slices\n", cli->args[0], cli_has(cli, OPT_DRY_RUN) ? "would be" : "is being",
-               release.count);
+        printf("claim %s %s released: %s\n", cli->args[0], cli_has(cli, OPT_DRY_RUN) ? "would be" : "is being", count);
     return true;
 }

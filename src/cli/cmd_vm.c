@@ -184,7 +184,7 @@ bool cmd_vm_reboot(struct cli *cli, struct err *err)
 
 static bool delete_confirm(struct cli *cli, const struct release *release, struct err *err)
 {
-    char line[128];
+    char line[128], count[48];
     if (cli_has(cli, OPT_DRY_RUN) || cli_has(cli, OPT_YES))
         return true;
     cli->unchanged = true;
@@ -193,8 +193,8 @@ static bool delete_confirm(struct cli *cli, const struct release *release, struc
                 release->name);
         return err_hint(err, "in a script confirm with: --yes");
     }
-    fprintf(stderr, "VM %s is deleted, and all data on its %zu slices erased. Type its name to go on: ", release->name,
-            release->count);
+    fprintf(stderr, "VM %s is deleted, and all data on its %s erased. Type its name to go on: ", release->name,
+            text_count(count, release->count, "slice"));
     fflush(stderr);
     if (fgets(line, sizeof(line), stdin) == NULL)
         line[0] = '\0';
@@ -212,6 +212,7 @@ bool cmd_vm_delete(struct cli *cli, struct err *err)
     struct release release = {.what = "VM", .name = cli->args[0], .path = "/v1/vms"};
     struct url url = url_make("/v1/vms");
     bool interrupted = false;
+    char count[48];
     if (!vm_get(cli, cli->args[0], &before, err))
         return false;
     release_slices(&release, before);
@@ -224,10 +225,11 @@ bool cmd_vm_delete(struct cli *cli, struct err *err)
         return false;
     if (cli_has(cli, OPT_JSON) || interrupted)
         return true;
+    text_count(count, release.count, "slice");
     if (wait)
-        printf("VM %s is deleted; its %zu slices are erased and verified\n", cli->args[0], release.count);
+        printf("VM %s is deleted; %s erased and verified\n", cli->args[0], count);
     else
-        printf("VM %s %s deleted, and its %zu slices erased\n", cli->args[0],
-               cli_has(cli, OPT_DRY_RUN) ? "would be" : "is being", release.count);
+        printf("VM %s %s deleted, and its %s erased\n", cli->args[0],
+               cli_has(cli, OPT_DRY_RUN) ? "would be" : "is being", count);
     return true;
 }

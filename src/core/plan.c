@@ -203,7 +203,8 @@ static bool layout_whole(const struct drive_seen *drive, const struct slice_clas
                             .cost_bytes = ns_cost(ns)};
     /* Whoever asks for the class gets at least what it promises. */
     layout.count = layout.slice_bytes >= smallest_bytes(class) ? 1 : 0;
-    const uint64_t total = total_bytes(drive), used = layout.count * layout.cost_bytes;
+    /* ... and is counted for no more, however large the drive. */
+    const uint64_t total = total_bytes(drive), used = layout.count * least(layout.cost_bytes, class->nominal_bytes);
     layout.stranded_bytes = total > used ? total - used : 0;
     *out = layout;
     return true;

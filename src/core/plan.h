@@ -7,7 +7,8 @@
  *   - The LBA format is the best-performing one without metadata: 4096 bytes before 512 where performance is equal.
  *   - count = what fits into the capacity, at most NN, at most MNAN, at most HOST_SLICES_MAX.
  *   - stranded = total - count x cost. Nothing fits: count 0; that is an answer, not an error.
- *   - `whole`: one slice, the existing namespace as it is; nothing is created or deleted. */
+ *   - `whole`: one slice, the existing namespace as it is; nothing is created or deleted. It counts as one slice of its
+ *     class, so that what it holds beyond the nominal size is stranded: its holder gets it, nobody can ask for it. */
 #ifndef NSMITH_PLAN_H
 #define NSMITH_PLAN_H
 

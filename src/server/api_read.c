@@ -95,11 +95,11 @@ static json_t *status_build(struct call *call, const struct rows *hosts, const s
         snprintf(sentence, sizeof(sentence), "No slices yet: %zu drives seen; adopt one with: nsmith drive adopt SERIAL",
                  drives->count);
     else if (needs == 0)
-        snprintf(sentence, sizeof(sentence), "All %zu slices accounted for; %zu free, %zu being erased; nothing needs you",
-                 slices->count, counts[SLICE_FREE], busy);
+        snprintf(sentence, sizeof(sentence), "%s %zu slice%s accounted for; %zu free, %zu being erased; nothing needs you",
+                 slices->count == 1 ? "The" : "All", slices->count, slices->count == 1 ? "" : "s", counts[SLICE_FREE], busy);
     else
-        snprintf(sentence, sizeof(sentence), "%zu slices; %zu free, %zu being erased; %zu things need you", slices->count,
-                 counts[SLICE_FREE], busy, needs);
+        snprintf(sentence, sizeof(sentence), "%zu slice%s; %zu free, %zu being erased; %zu %s you", slices->count,
+                 slices->count == 1 ? "" : "s", counts[SLICE_FREE], busy, needs, needs == 1 ? "thing needs" : "things need");
     set_text(json, "sentence", sentence);
     set_new(json, "slices", by_state);
     set_new(json, "attention", attention);

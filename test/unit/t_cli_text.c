@@ -116,6 +116,16 @@ static void shares_times_and_taming(void **state)
     assert_string_equal(text, "a?[31mb??\xc3\xa4");
 }
 
+static void one_is_not_many(void **state)
+{
+    char text[48];
+    (void)state;
+    assert_string_equal(text_count(text, 0, "slice"), "0 slices");
+    assert_string_equal(text_count(text, 1, "slice"), "1 slice");
+    assert_string_equal(text_count(text, 2, "slice"), "2 slices");
+    assert_string_equal(text_count(text, UINT64_MAX, "slice"), "18446744073709551615 slices");
+}
+
 static void every_error_code_is_explained(void **state)
 {
     (void)state;
@@ -153,6 +163,7 @@ int main(void)
         cmocka_unit_test(a_confirmation_is_the_last_four_characters_or_all),
         cmocka_unit_test(percents_become_parts_of_a_million),
         cmocka_unit_test(shares_times_and_taming),
+        cmocka_unit_test(one_is_not_many),
         cmocka_unit_test(every_error_code_is_explained),
         cmocka_unit_test(unknown_codes_are_not_found),
     };
