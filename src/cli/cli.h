@@ -57,6 +57,7 @@ bool cmd_version(struct cli *cli, struct err *err);
 bool cmd_explain(struct cli *cli, struct err *err);
 bool cmd_completion(struct cli *cli, struct err *err);
 bool cmd_host_ls(struct cli *cli, struct err *err);
+bool cmd_host_show(struct cli *cli, struct err *err);
 bool cmd_drive_ls(struct cli *cli, struct err *err);
 bool cmd_drive_show(struct cli *cli, struct err *err);
 bool cmd_drive_adopt(struct cli *cli, struct err *err);

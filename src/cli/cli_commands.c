@@ -12,6 +12,8 @@ static const struct command table[] = {
     {"wait", NULL, "", 0, 0, OPT(TIMEOUT), "wait until nothing is being erased, made or started",
      "nsmith wait --timeout 600", cmd_wait},
     {"host", "ls", "", 0, 0, OPTS_TABLE, "list hosts", "nsmith host ls", cmd_host_ls},
+    {"host", "show", "HOST", 1, 1, SHOW, "show one host, and what keeps it from its work", "nsmith host show compute1",
+     cmd_host_show},
     {"drive", "ls", "", 0, 0, OPTS_TABLE | OPT(HOST), "list drives, and why one cannot be adopted", "nsmith drive ls",
      cmd_drive_ls},
     {"drive", "show", "SERIAL", 1, 1, SHOW | OPT(HOST), "show one drive and what it can do",

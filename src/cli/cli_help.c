@@ -140,7 +140,7 @@ void help_completion(FILE *to, const struct command_table *table)
           "  fi\n"
           "  case $noun in\n"
           "    drive) col=SERIAL ;;\n"
-          "    class|flavor|vm) col=NAME ;;\n"
+          "    class|flavor|host|vm) col=NAME ;;\n"
           "    slice|claim|erasure) col=ID ;;\n"
           "  esac\n"
           "  if [ -n \"$col\" ] && [ \"$COMP_CWORD\" -eq 3 ] && [ \"$verb\" != ls ]; then\n"

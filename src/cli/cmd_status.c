@@ -75,20 +75,35 @@ bool cmd_wait(struct cli *cli, struct err *err)
 
 /* ---- hosts ---------------------------------------------------------------------------------------------------- */
 
+static void own_trouble(const json_t *host, char cell[CELL_MAX])
+{
+    const json_t *troubles = json_object_get(host, "troubles");
+    const char *virt = cli_text(troubles, "virt"), *drives = cli_text(troubles, "drives");
+    snprintf(cell, CELL_MAX, "%s%s%s", virt, virt[0] != '\0' && drives[0] != '\0' ? "; " : "", drives);
+}
+
 static const struct column host_columns[] = {
     {"NAME", "name", COL_TEXT, false, NULL},         {"UP", "up", COL_YES, false, NULL},
     {"VCPUS", "vcpus", COL_NUMBER, false, NULL},     {"MEMORY", "memory_bytes", COL_GIB, false, NULL},
     {"DRIVES", "drives", COL_NUMBER, false, NULL},   {"SLICES", "slices", COL_NUMBER, false, NULL},
     {"SOFTWARE", "software", COL_TEXT, false, NULL}, {"SEEN", "last_seen_ms", COL_TIME, false, NULL},
-    {"KEY", "public_key", COL_TEXT, true, NULL},
+    {"TROUBLE", NULL, COL_OWN, false, own_trouble},  {"KEY", "public_key", COL_TEXT, true, NULL},
 };
+
+static const struct columns host_table = {host_columns, sizeof(host_columns) / sizeof(host_columns[0])};
 
 bool cmd_host_ls(struct cli *cli, struct err *err)
 {
     auto_json *list = NULL;
     const struct url url = url_make("/v1/hosts");
-    const struct columns columns = {host_columns, sizeof(host_columns) / sizeof(host_columns[0])};
-    return cli_get(cli, &url, &list, err) && cli_list(cli, &columns, list, err);
+    return cli_get(cli, &url, &list, err) && cli_list(cli, &host_table, list, err);
+}
+
+bool cmd_host_show(struct cli *cli, struct err *err)
+{
+    auto_json *host = NULL;
+    struct url url = url_make("/v1/hosts");
+    return cli_get(cli, url_part(&url, cli->args[0]), &host, err) && cli_show(cli, &host_table, host, err);
 }
 
 /* ---- version, explain, completion ----------------------------------------------------------------------------- */
@@ -125,8 +140,8 @@ static bool explain_unknown(const char *text, struct err *err)
 static json_t *explain_json(enum err_kind kind)
 {
     const struct explain explain = explain_kind(kind);
-    json_t *json = json_pack("{s:s, s:i, s:s, s:s}", "code", err_kind_name(kind), "exit", err_kind_exit(kind), "meaning",
-                             explain.meaning, "todo", explain.todo);
+    json_t *json = json_pack("{s:s, s:i, s:s, s:s}", "code", err_kind_name(kind), "exit", err_kind_exit(kind),
+                             "meaning", explain.meaning, "todo", explain.todo);
     must(json != NULL);
     return json;
 }

@@ -261,10 +261,14 @@ void host_report(const struct host *host, struct report *out)
     out->memory_bytes = 0;
     out->public_key[0] = out->software[0] = '\0';
     out->drive_count = out->slice_count = out->vm_count = 0;
+    out->drives_known = host->drives_listed;
+    out->troubles = host->troubles;
     for (size_t i = 0; i < host->drive_count; i++) {
         const struct host_drive *drive = &host->drives[i];
-        if (drive->adopt == ADOPT_NONE && (!drive->present || drive->seen.ident.serial[0] == '\0'))
+        if (drive->adopt == ADOPT_NONE && (!drive->present || drive->seen.ident.serial[0] == '\0')) {
+            out->drives_known = out->drives_known && (!drive->present || drive->failures > 0);
             continue; /* gone again, or not looked at yet */
+        }
         report_drive(drive, &out->drives[out->drive_count++]);
     }
     for (size_t i = 0; i < host->slice_count; i++)
@@ -277,7 +281,7 @@ void host_report(const struct host *host, struct report *out)
         row->uuid = vm->want.spec.uuid;
         if (!vm->seen_known)
             row->power = VM_OFF;
-        text_cut(row->why, sizeof(row->why), vm->why);
+        text_cut(row->why, sizeof(row->why), vm->why[0] != '\0' ? vm->why : host->troubles.virt);
     }
 }
 

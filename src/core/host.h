@@ -106,6 +106,8 @@ struct host {
     uint64_t virt_listed_ms, listed_ms;
     bool list_busy;
     bool list_due;  /* something says that drives came or went */
+    bool drives_listed; /* once at least in this life */
+    struct troubles troubles; /* of the last list of drives and the last one of VMs */
 };
 
 #define ORDER_KINDS(X)                                                                                                 \

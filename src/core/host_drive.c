@@ -71,8 +71,10 @@ void drive_listed(struct host *host, const struct host_event *event)
     host->list_busy = false;
     host->list_due = !event->ok;
     host->listed_ms = event->now_ms;
+    text_cut(host->troubles.drives, sizeof(host->troubles.drives), event->ok ? "" : event->err->msg);
     if (!event->ok)
         return; /* nothing is known, so nothing is concluded */
+    host->drives_listed = true;
     for (size_t i = 0; i < event->ident_count; i++)
         if (host_drive_find(host, &event->idents[i]) == NULL)
             drive_add(host, &event->idents[i]);
@@ -339,6 +341,8 @@ void drive_saw(struct host *host, const struct host_event *event)
     drive->scanned = true;
     drive->scanned_ms = event->now_ms;
     drive->failures = drive_is_ours(drive) ? drive->failures : 0;
+    if (drive->adopt == ADOPT_NONE)
+        drive->why[0] = '\0'; /* an earlier look that failed */
     if (wanted_fresh)
         adoption_judge(host, drive);
     if (drive_is_ours(drive))

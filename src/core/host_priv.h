@@ -11,6 +11,8 @@ enum {
     RESCAN_MS = 60000,          /* a drive is looked at anew after that, whatever happens */
     LIST_MS = 30000,            /* which drives are there */
     VIRT_LIST_MS = 2000,        /* while there are VMs */
+    VIRT_HURRY_MS = 100,        /* something changed: look again before the next order */
+    VIRT_IDLE_MS = 10000,       /* while there are none: does the hypervisor answer? */
     BACKOFF_MS = 500,           /* doubles with each failure in a row */
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */

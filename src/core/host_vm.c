@@ -42,6 +42,7 @@ void vms_listed(struct host *host, const struct host_event *event)
 {
     host->virt_busy = false;
     host->virt_listed_ms = event->now_ms;
+    text_cut(host->troubles.virt, sizeof(host->troubles.virt), event->ok ? "" : event->err->msg);
     if (!event->ok)
         return;
     host->virt_known = true;
@@ -64,7 +65,8 @@ static void start_ended(struct host *host, struct host_vm *vm, const struct host
         vm->changed = true;
         return;
     }
-    const bool again = event->err->kind == ERR_BUSY || (event->err->kind == ERR_FAILED && vm->failures < VM_START_TRIES);
+    const bool again =
+        event->err->kind == ERR_BUSY || (event->err->kind == ERR_FAILED && vm->failures < VM_START_TRIES);
     if (!again) { /* until somebody asks anew */
         vm->starts_done = vm->want.starts;
         vm->boot = host->boot;
@@ -172,11 +174,14 @@ static bool vm_decide(struct host *host, size_t i, uint64_t now_ms, struct host_
 
 void vms_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
 {
-    if (host->virt_busy || host->vm_count == 0)
+    if (host->virt_busy)
         return;
-    const bool due = !host->virt_known || now_ms - host->virt_listed_ms >= VIRT_LIST_MS;
-    const bool failed_now = !host->virt_known && host->virt_listed_ms != 0 && now_ms - host->virt_listed_ms < 100;
-    if (due && !failed_now) {
+    const bool hurry = host->vm_count > 0 && !host->virt_known;
+    const uint64_t pause_ms = host->vm_count == 0              ? VIRT_IDLE_MS
+                              : !hurry                         ? VIRT_LIST_MS
+                              : host->troubles.virt[0] != '\0' ? BACKOFF_MS
+                                                               : VIRT_HURRY_MS;
+    if ((hurry && host->virt_listed_ms == 0) || now_ms - host->virt_listed_ms >= pause_ms) {
         host->virt_busy = true;
         order_add(out, ORDER_VIRT_LIST);
         return;
@@ -185,5 +190,5 @@ void vms_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
         for (size_t i = 0; i < host->vm_count; i++)
             if (vm_decide(host, i, now_ms, out))
                 return;
-    wake_at(out, host->virt_listed_ms + (host->virt_known ? VIRT_LIST_MS : 100));
+    wake_at(out, host->virt_listed_ms + pause_ms);
 }

@@ -30,6 +30,8 @@ static struct measure measure(const struct sched_host *host, const struct sched_
     switch (filter) {
     case SCHED_HOST_UP:
         return (struct measure){.needed = 1, .has = host->up};
+    case SCHED_VIRT:
+        return (struct measure){.needed = request->vcpus > 0, .has = !host->virt_down};
     case SCHED_VCPUS:
         return (struct measure){.needed = request->vcpus, .has = host->vcpus_free};
     case SCHED_MEMORY:
@@ -203,6 +205,9 @@ static void explain_filter(const struct sched_request *request, enum sched_filte
     switch (filter) {
     case SCHED_HOST_UP:
         append(to, size, "%s not up", one ? "is" : "are");
+        return;
+    case SCHED_VIRT:
+        append(to, size, "%s a hypervisor that does not answer", one ? "has" : "have");
         return;
     case SCHED_VCPUS:
         append(to, size, "%s too few free vCPUs", one ? "has" : "have");

@@ -1,5 +1,6 @@
 /* sched.h - filter, score, pick. Pure and deterministic: equal input, equal placement; ties are broken by names.
- *   - Filters in this order, each with a typed reason: host up, vCPUs, memory, free slices of the class.
+ *   - Filters in this order, each with a typed reason: host up, its hypervisor (for VMs only), vCPUs, memory, free
+ *     slices of the class.
  *   - Spread takes the slices one drive after the other, from the drives with the most free slices first; pack takes
  *     them from the drives with the fewest free slices that do.
  *   - Among hosts that fit, spread prefers the one with the most free slices of the class, pack the fewest.
@@ -12,10 +13,11 @@
 #include "model/slice.h"
 #include "model/vm.h"
 
-#define SCHED_FILTERS(X)                                                                                               \
-    X(SCHED_HOST_UP, "host up")                                                                                        \
-    X(SCHED_VCPUS, "vcpus")                                                                                            \
-    X(SCHED_MEMORY, "memory")                                                                                          \
+#define SCHED_FILTERS(X)        \
+    X(SCHED_HOST_UP, "host up") \
+    X(SCHED_VIRT, "hypervisor") \
+    X(SCHED_VCPUS, "vcpus")     \
+    X(SCHED_MEMORY, "memory")   \
     X(SCHED_SLICES, "free slices")
 
 enum sched_filter {
@@ -35,6 +37,7 @@ struct sched_slice {
 struct sched_host {
     struct name name;
     bool up;
+    bool virt_down; /* its hypervisor does not answer */
     uint64_t vcpus_free, memory_free_bytes;
     const struct sched_slice *slices; /* borrowed: free, verified, of the wanted class, sorted by drive, then id */
     size_t slice_count;
@@ -49,9 +52,9 @@ struct sched_request {
 };
 
 struct sched_refusal {
-    uint32_t hosts;    /* that fell at this filter */
+    uint32_t hosts; /* that fell at this filter */
     uint64_t needed;
-    uint64_t most;     /* that any of them had */
+    uint64_t most; /* that any of them had */
 };
 
 struct sched_answer {

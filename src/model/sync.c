@@ -103,6 +103,12 @@ static const struct jfield vm_report_fields[] = {
 };
 const struct jmap vm_report_jmap = JMAP(struct vm_report, vm_report_fields);
 
+static const struct jfield troubles_fields[] = {
+    {JSTR(struct troubles, virt), .optional = true},
+    {JSTR(struct troubles, drives), .optional = true},
+};
+const struct jmap troubles_jmap = JMAP(struct troubles, troubles_fields);
+
 static const struct jfield report_fields[] = {
     {JID(struct report, host)},
     {JU64(struct report, registration)},
@@ -115,5 +121,7 @@ static const struct jfield report_fields[] = {
     {JLIST(struct report, drives, drive_count, drive_report_jmap)},
     {JLIST(struct report, slices, slice_count, slice_jmap)},
     {JLIST(struct report, vms, vm_count, vm_report_jmap)},
+    {JBOOL(struct report, drives_known), .optional = true},
+    {JOBJ(struct report, troubles, troubles_jmap), .optional = true},
 };
 const struct jmap report_jmap = JMAP(struct report, report_fields);

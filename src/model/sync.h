@@ -121,6 +121,12 @@ struct vm_report {
     uint32_t iothreads;                /* as the hypervisor counts them */
 };
 
+/* What keeps a host from its work, in words; empty: nothing. */
+struct troubles {
+    char virt[WHY_MAX];   /* the hypervisor does not answer: no VM can be started */
+    char drives[WHY_MAX]; /* the drives cannot be listed: nothing is known of those that are not there */
+};
+
 struct report {
     struct name host;
     uint64_t registration; /* 0: the agent asks for one */
@@ -136,8 +142,10 @@ struct report {
     size_t slice_count;
     struct vm_report vms[HOST_VMS_MAX];
     size_t vm_count;
+    bool drives_known; /* every drive that is there is in `drives`: what is not, is gone */
+    struct troubles troubles;
 };
 
-extern const struct jmap report_jmap, drive_report_jmap, vm_report_jmap;
+extern const struct jmap troubles_jmap, report_jmap, drive_report_jmap, vm_report_jmap;
 
 #endif

@@ -21,6 +21,7 @@ static const struct {
 } routes[] = {
     {"GET", "/v1/status", get_status, ROUTE_READ},
     {"GET", "/v1/hosts", get_hosts, ROUTE_READ},
+    {"GET", "/v1/hosts/*", get_host, ROUTE_READ},
     {"GET", "/v1/drives", get_drives, ROUTE_READ},
     {"GET", "/v1/drives/*", get_drive, ROUTE_READ},
     {"POST", "/v1/drives/*/adopt", post_adopt, ROUTE_CHANGE},

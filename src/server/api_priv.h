@@ -44,6 +44,7 @@ json_t *show_layout_lines(const struct drive_seen *drive, const struct layout *l
 
 bool get_status(struct call *call, json_t **out, struct err *err);
 bool get_hosts(struct call *call, json_t **out, struct err *err);
+bool get_host(struct call *call, json_t **out, struct err *err);
 bool get_drives(struct call *call, json_t **out, struct err *err);
 bool get_drive(struct call *call, json_t **out, struct err *err);
 bool get_slices(struct call *call, json_t **out, struct err *err);

@@ -66,17 +66,33 @@ static void attention_drive(json_t *list, const struct row_drive *row)
     attention_add(list, what, row->report.why, command);
 }
 
+/* What a silent host said last is not news. */
+static void attention_host(json_t *list, const struct row_host *row, bool up)
+{
+    char what[128], command[96];
+    snprintf(command, sizeof(command), "nsmith host show %s", row->name.v);
+    if (!up) {
+        snprintf(what, sizeof(what), "host %s is silent", row->name.v);
+        attention_add(list, what, "its agent has not asked for work", "systemctl start nsmith-agent");
+        return;
+    }
+    if (row->troubles.virt[0] != '\0') {
+        snprintf(what, sizeof(what), "host %s can start no VM, its hypervisor does not answer", row->name.v);
+        attention_add(list, what, row->troubles.virt, command);
+    }
+    if (row->troubles.drives[0] != '\0') {
+        snprintf(what, sizeof(what), "host %s cannot see its drives", row->name.v);
+        attention_add(list, what, row->troubles.drives, command);
+    }
+}
+
 static json_t *status_build(struct call *call, const struct rows *hosts, const struct rows *drives, const struct rows *slices)
 {
     json_t *json = object_new(), *by_state = object_new(), *attention = list_new();
     size_t counts[SLICE_STATE_COUNT] = {0};
     for (size_t i = 0; i < hosts->count; i++) {
         const struct row_host *host = rows_at(hosts, i);
-        if (!service_host_up(call->service, &host->name, call->now_ms)) {
-            char what[96];
-            snprintf(what, sizeof(what), "host %s is silent", host->name.v);
-            attention_add(attention, what, "its agent has not asked for work", "systemctl start nsmith-agent");
-        }
+        attention_host(attention, host, service_host_up(call->service, &host->name, call->now_ms));
     }
     for (size_t i = 0; i < drives->count; i++)
         attention_drive(attention, rows_at(drives, i));
@@ -91,7 +107,7 @@ static json_t *status_build(struct call *call, const struct rows *hosts, const s
     char sentence[200];
     const size_t needs = json_array_size(attention);
     const size_t busy = counts[SLICE_ERASING] + counts[SLICE_VERIFYING];
-    if (slices->count == 0)
+    if (slices->count == 0 && needs == 0)
         snprintf(sentence, sizeof(sentence), "No slices yet: %zu drives seen; adopt one with: nsmith drive adopt SERIAL",
                  drives->count);
     else if (needs == 0)
@@ -119,6 +135,29 @@ bool get_status(struct call *call, json_t **out, struct err *err)
 
 /* ---- hosts, drives, slices ----------------------------------------------------------------------------------- */
 
+static json_t *show_host(const struct call *call, const struct row_host *row, const struct rows *drives,
+                         const struct rows *slices)
+{
+    const uint64_t polled_ms = service_host_seen_ms(call->service, &row->name);
+    size_t drive_count = 0, slice_count = 0;
+    for (size_t i = 0; i < drives->count; i++)
+        drive_count += name_eq(&((const struct row_drive *)rows_at(drives, i))->host, &row->name);
+    for (size_t i = 0; i < slices->count; i++)
+        slice_count += name_eq(&((const struct row_slice *)rows_at(slices, i))->host, &row->name);
+    json_t *json = object_new();
+    set_text(json, "name", row->name.v);
+    set_new(json, "up", json_boolean(service_host_up(call->service, &row->name, call->now_ms)));
+    set_u64(json, "last_seen_ms", polled_ms > row->last_seen_ms ? polled_ms : row->last_seen_ms);
+    set_u64(json, "vcpus", row->vcpus);
+    set_u64(json, "memory_bytes", row->memory_bytes);
+    set_text(json, "software", row->software);
+    set_text(json, "public_key", row->public_key);
+    set_u64(json, "drives", drive_count);
+    set_u64(json, "slices", slice_count);
+    set_new(json, "troubles", jmap_write(&troubles_jmap, &row->troubles));
+    return json;
+}
+
 bool get_hosts(struct call *call, json_t **out, struct err *err)
 {
     auto_rows struct rows hosts = {0}, drives = {0}, slices = {0};
@@ -126,27 +165,23 @@ bool get_hosts(struct call *call, json_t **out, struct err *err)
         !rows_read(call->service, ROW_SLICE, NULL, &slices, err))
         return false;
     json_t *list = list_new();
-    for (size_t i = 0; i < hosts.count; i++) {
-        const struct row_host *row = rows_at(&hosts, i);
-        size_t drive_count = 0, slice_count = 0;
-        for (size_t j = 0; j < drives.count; j++)
-            drive_count += name_eq(&((const struct row_drive *)rows_at(&drives, j))->host, &row->name);
-        for (size_t j = 0; j < slices.count; j++)
-            slice_count += name_eq(&((const struct row_slice *)rows_at(&slices, j))->host, &row->name);
-        json_t *one = object_new();
-        set_text(one, "name", row->name.v);
-        set_new(one, "up", json_boolean(service_host_up(call->service, &row->name, call->now_ms)));
-        const uint64_t polled_ms = service_host_seen_ms(call->service, &row->name);
-        set_u64(one, "last_seen_ms", polled_ms > row->last_seen_ms ? polled_ms : row->last_seen_ms);
-        set_u64(one, "vcpus", row->vcpus);
-        set_u64(one, "memory_bytes", row->memory_bytes);
-        set_text(one, "software", row->software);
-        set_text(one, "public_key", row->public_key);
-        set_u64(one, "drives", drive_count);
-        set_u64(one, "slices", slice_count);
-        list_add(list, one);
-    }
+    for (size_t i = 0; i < hosts.count; i++)
+        list_add(list, show_host(call, rows_at(&hosts, i), &drives, &slices));
     *out = items(list);
+    return true;
+}
+
+bool get_host(struct call *call, json_t **out, struct err *err)
+{
+    auto_rows struct rows drives = {0}, slices = {0};
+    struct row_host row;
+    if (!must_get(call->service, ROW_HOST, "host", call->args[0], &row, err))
+        return err_hint(err, "see the hosts with: nsmith host ls");
+    const struct store_filter filter = {.host = row.name.v};
+    if (!rows_read(call->service, ROW_DRIVE, &filter, &drives, err) ||
+        !rows_read(call->service, ROW_SLICE, &filter, &slices, err))
+        return false;
+    *out = show_host(call, &row, &drives, &slices);
     return true;
 }
 

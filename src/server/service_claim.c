@@ -89,7 +89,7 @@ static bool view_read(struct service *service, const struct name *class, uint64_
         const struct row_host *host = rows_at(&hosts, h);
         struct sched_host *seen = &out->hosts[out->host_count++];
         *seen = (struct sched_host){
-            .name = host->name, .up = service_host_up(service, &host->name, now_ms), .slices = next};
+            .name = host->name, .up = service_host_up(service, &host->name, now_ms), .virt_down = host->troubles.virt[0] != '\0', .slices = next};
         view_room(seen, host, &vms);
         for (size_t i = 0; i < slices.count; i++) {
             const struct row_slice *row = rows_at(&slices, i);

@@ -57,7 +57,15 @@ static bool report_drive(struct service *service, const struct report *report, c
         row = (struct row_drive){.host = report->host};
         text_cut(row.key, sizeof(row.key), key);
     }
+    /* The verdict on a wish stands until the next one, though an agent that has started anew does not know of it. */
+    const bool stands = found && row.report.adopt == ADOPT_REFUSED && drive->adopt == ADOPT_NONE && !row.wanted;
+    const struct drive_report judged = row.report;
     row.report = *drive;
+    if (stands) {
+        row.report.adopt = judged.adopt;
+        row.report.adoption = judged.adoption;
+        text_cut(row.report.why, sizeof(row.report.why), judged.why);
+    }
     row.seen_ms = now_ms;
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT ||
                       drive->adopt == ADOPT_MISSING;
@@ -73,7 +81,9 @@ static bool report_drive(struct service *service, const struct report *report, c
 
 static bool drives_forget(struct service *service, const struct report *report, struct err *err)
 {
-    auto_rows struct rows rows;
+    auto_rows struct rows rows = {0};
+    if (!report->drives_known) /* it looks still, or cannot look: nobody's wish is forgotten for that */
+        return true;
     if (!rows_read(service, ROW_DRIVE, &(struct store_filter){.host = report->host.v}, &rows, err))
         return false;
     for (size_t i = 0; i < rows.count; i++) {
@@ -314,6 +324,7 @@ bool service_report(struct service *service, const struct report *report, uint64
     host.wants_revision += touched;
     text_cut(host.public_key, sizeof(host.public_key), report->public_key);
     text_cut(host.software, sizeof(host.software), report->software);
+    host.troubles = report->troubles;
     host.last_seen_ms = now_ms;
     service_alive(service, &report->host, now_ms);
     return put(service, ROW_HOST, &host, err);

@@ -35,6 +35,7 @@ struct row_host {
     char public_key[65];
     char software[32];
     char anchor[65]; /* hash of the newest record of the agent's chain that is held here */
+    struct troubles troubles; /* as the agent reported last */
 };
 
 struct row_drive {

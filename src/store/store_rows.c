@@ -50,6 +50,7 @@ static const struct jfield host_fields[] = {
     {JSTR(struct row_host, public_key)},
     {JSTR(struct row_host, software)},
     {JSTR(struct row_host, anchor), .optional = true},
+    {JOBJ(struct row_host, troubles, troubles_jmap), .optional = true},
 };
 static const struct jmap host_jmap = JMAP(struct row_host, host_fields);
 

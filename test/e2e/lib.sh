@@ -160,13 +160,12 @@ api() {
 	[[ $(tail -1 "$work/.status") == 2* ]]
 }
 
-# Everything the server says of the world, without times and signs of life; a refusal is only news, until the next start.
+# Everything the server says of the world, without times and signs of life.
 dump() {
 	local what urls=()
 	for what in hosts drives slices classes flavors claims vms erasures; do urls+=("http://nsmith/v1/$what"); done
 	curl -sS --max-time 20 --unix-socket "$api_socket" "${urls[@]}" |
-		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end |
-			if type=="object" and .adopt == "refused" then .adopt = "available" | del(.why) else . end)'
+		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end)'
 }
 
 # idle: the host is where the server wants it, and every record has arrived.

@@ -187,6 +187,8 @@ static struct report *report_copy(const struct report *from)
     to->drive_count = from->drive_count;
     to->slice_count = from->slice_count;
     to->vm_count = from->vm_count;
+    to->drives_known = from->drives_known;
+    to->troubles = from->troubles;
     memcpy(to->drives, from->drives, from->drive_count * sizeof(from->drives[0]));
     memcpy(to->slices, from->slices, from->slice_count * sizeof(from->slices[0]));
     memcpy(to->vms, from->vms, from->vm_count * sizeof(from->vms[0]));

@@ -29,6 +29,7 @@ static struct wants *wants;
 static inline void tell(struct host_event event)
 {
     event.now_ms = now_ms;
+    host->virt_busy = host->virt_busy && host->vm_count > 0; /* one without VMs answers at once */
     host_step(host, &event, &orders, &result);
     host_clear_changed(host);
 }
@@ -39,14 +40,20 @@ static inline void tick(uint64_t after_ms)
     tell((struct host_event){.kind = HOST_TICK});
 }
 
-/* The orders as text: "scan", "erase ns-...:2" is "erase 2". List orders are left out unless asked for. */
+/* Nobody's business here: which drives there are, and whether a hypervisor answers that has no VM. */
+static inline bool passed_over(enum order_kind kind)
+{
+    return kind == ORDER_LIST || (kind == ORDER_VIRT_LIST && host->vm_count == 0);
+}
+
+/* The orders as text: "scan", "erase ns-...:2" is "erase 2". */
 static inline const char *said(void)
 {
     static char text[400];
     text[0] = '\0';
     for (size_t i = 0; i < orders.count; i++) {
         const struct order *order = &orders.at[i];
-        if (order->kind == ORDER_LIST)
+        if (passed_over(order->kind))
             continue;
         const size_t used = strlen(text);
         snprintf(text + used, sizeof(text) - used, "%s%s%s", used > 0 ? ", " : "", order_word(order->kind),
@@ -66,7 +73,7 @@ static inline const char *said(void)
 static inline struct order last_order(void)
 {
     for (size_t i = orders.count; i-- > 0;)
-        if (orders.at[i].kind != ORDER_LIST)
+        if (!passed_over(orders.at[i].kind))
             return orders.at[i];
     fail_msg("there is no order");
     return (struct order){0};
@@ -194,8 +201,7 @@ static inline int teardown(void **state)
 static inline void found(void)
 {
     tick(1);
-    assert_int_equal(orders.count, 1);
-    assert_int_equal(orders.at[0].kind, ORDER_LIST);
+    assert_true(host->list_busy);
     listed(&drive.ident, 1);
     SAYS("scan fresh");
     seen();
@@ -276,7 +282,7 @@ static inline void ready(void)
         erased(ERASE_VERIFIED);
         SAYS("scan");
         seen();
-        while (orders.count > 0 && last_order().kind == ORDER_NODE)
+        while (strncmp(said(), "node", 4) == 0)
             node_told();
     }
     SAYS("");

@@ -159,6 +159,7 @@ static inline int setup(void **state)
     report.host = h1;
     report.incarnation = 1;
     report.vcpus = 8;
+    report.drives_known = true;
     report.memory_bytes = 1ull << 30;
     drive_fill(&report.drives[report.drive_count++], "SER1");
     DO(small_class(&err));

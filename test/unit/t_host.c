@@ -122,6 +122,72 @@ static void test_ambiguous_serial_is_not_touched(void **state)
     free(report);
 }
 
+/* ---- what keeps it from its work ----------------------------------------------------------------------------------
+ */
+
+static const struct report *reported(void)
+{
+    static struct report *report;
+    if (report == NULL)
+        report = calloc(1, sizeof(*report));
+    assert_non_null(report);
+    host_report(host, report);
+    return report;
+}
+
+static void test_troubles_are_reported_while_they_last(void **state)
+{
+    (void)state;
+    const struct err no_drives = {.kind = ERR_BUSY, .msg = "nobody answers on the socket"};
+    const struct err no_virt = {.kind = ERR_FAILED, .msg = "cannot connect to 'bogus'"};
+    tick(1);
+    tell((struct host_event){.kind = HOST_LISTED, .err = &no_drives});
+    assert_string_equal(reported()->troubles.drives, "nobody answers on the socket");
+    tick(20000); /* it asks, though there is no VM */
+    assert_true(host->virt_busy);
+    tell((struct host_event){.kind = HOST_VIRT, .err = &no_virt});
+    assert_string_equal(reported()->troubles.virt, "cannot connect to 'bogus'");
+    assert_true(orders.wake_ms <= now_ms + 10000);
+    tick(20000);
+    assert_true(host->virt_busy);
+    tell((struct host_event){.kind = HOST_VIRT, .ok = true});
+    listed(&drive.ident, 1);
+    assert_string_equal(reported()->troubles.virt, "");
+    assert_string_equal(reported()->troubles.drives, "");
+}
+
+static void test_drives_are_known_when_each_was_looked_at(void **state)
+{
+    (void)state;
+    tick(1);
+    assert_false(reported()->drives_known); /* nobody has looked */
+    tell((struct host_event){.kind = HOST_LISTED, .err = &(struct err){.kind = ERR_BUSY, .msg = "no"}});
+    assert_false(reported()->drives_known);
+    listed(&drive.ident, 1);
+    assert_false(reported()->drives_known); /* it is there, but what is it? */
+    seen();
+    assert_true(reported()->drives_known);
+    assert_int_equal(reported()->drive_count, 1);
+    listed(NULL, 0);
+    assert_true(reported()->drives_known);
+    assert_int_equal(reported()->drive_count, 0);
+}
+
+static void test_look_that_succeeds_ends_its_reason(void **state)
+{
+    (void)state;
+    tick(1);
+    listed(&drive.ident, 1);
+    const struct order order = last_order();
+    tell((struct host_event){
+        .kind = HOST_SEEN, .order = &order, .err = &(struct err){.kind = ERR_DEVICE, .msg = "it failed"}});
+    assert_true(reported()->drives_known); /* one that never answers holds nobody up */
+    tick(60000);
+    relist();
+    seen();
+    assert_string_equal(reported()->drives[0].why, "");
+}
+
 static void test_twin_stops_an_adopted_drive(void **state)
 {
     (void)state;
@@ -538,6 +604,9 @@ int main(void)
         TEST(test_older_look_does_not_judge),
         TEST(test_plan_that_does_not_fit_any_more),
         TEST(test_ambiguous_serial_is_not_touched),
+        TEST(test_troubles_are_reported_while_they_last),
+        TEST(test_drives_are_known_when_each_was_looked_at),
+        TEST(test_look_that_succeeds_ends_its_reason),
         TEST(test_twin_stops_an_adopted_drive),
         TEST(test_one_order_per_drive),
         TEST(test_intent_before_create),

@@ -268,6 +268,32 @@ static void test_typed_reasons(void **state)
     }
 }
 
+static void test_hypervisor_counts_for_vms_only(void **state)
+{
+    (void)state;
+    struct fleet fleet = {.count = 0};
+    struct sched_answer answer;
+    char text[200];
+    fleet_add(&fleet, "h1", "aaaa");
+    fleet_add(&fleet, "h2", "a");
+    fleet.hosts[0].virt_down = true;
+    struct sched_request request = {.class = {"500G"}, .slices = 1};
+    sched_place(fleet.hosts, fleet.count, &request, &answer);
+    assert_true(answer.placed);
+    assert_int_equal(answer.host, 0); /* a claim of bare slices */
+    request.vcpus = 1;
+    sched_place(fleet.hosts, fleet.count, &request, &answer);
+    assert_true(answer.placed);
+    assert_int_equal(answer.host, 1);
+    request.slices = 2;
+    sched_place(fleet.hosts, fleet.count, &request, &answer);
+    assert_false(answer.placed);
+    sched_explain(&request, &answer, text, sizeof(text));
+    assert_string_equal(text,
+                        "no host fits: 1 of 2 has a hypervisor that does not answer; 1 of 2 has too few free slices of "
+                        "class 500G (needed 2, most 1)");
+}
+
 static void test_no_hosts_and_little_room(void **state)
 {
     (void)state;
@@ -524,7 +550,7 @@ static void test_bugs_end_the_process(void **state)
 static void test_words(void **state)
 {
     (void)state;
-    static const char *const want[] = {"host up", "vcpus", "memory", "free slices"};
+    static const char *const want[] = {"host up", "hypervisor", "vcpus", "memory", "free slices"};
     for (unsigned f = 0; f < SCHED_FILTER_COUNT; f++)
         assert_string_equal(sched_filter_word((enum sched_filter)f), want[f]);
 }
@@ -532,15 +558,11 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_placement),
-        cmocka_unit_test(test_order_of_hosts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_typed_reasons),
-        cmocka_unit_test(test_no_hosts_and_little_room),
-        cmocka_unit_test(test_any_fleet),
-        cmocka_unit_test(test_slices_are_conserved),
-        cmocka_unit_test(test_largest_host),
-        cmocka_unit_test(test_bugs_end_the_process),
+        cmocka_unit_test(test_placement),     cmocka_unit_test(test_order_of_hosts),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_hypervisor_counts_for_vms_only),
+        cmocka_unit_test(test_typed_reasons), cmocka_unit_test(test_no_hosts_and_little_room),
+        cmocka_unit_test(test_any_fleet),     cmocka_unit_test(test_slices_are_conserved),
+        cmocka_unit_test(test_largest_host),  cmocka_unit_test(test_bugs_end_the_process),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

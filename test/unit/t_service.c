@@ -230,6 +230,54 @@ static void test_refusal_of_the_agent_ends_the_wish(void **state)
     assert_int_equal(wants_now().drive_count, 1);
 }
 
+static const struct row_drive *drive_row(void)
+{
+    static struct row_drive row;
+    DO(service_drive_find(&service, "SER1", &h1, &row, &err));
+    return &row;
+}
+
+/* The agent forgets what it refused when it starts anew; whoever asked wants to know. */
+static void test_verdict_on_a_wish_stands(void **state)
+{
+    (void)state;
+    const struct adopt_request request = {.serial = "SER1", .class = small};
+    struct drive_report *drive = &report.drives[0];
+    struct uuid adoption;
+    DO(service_adopt(&service, &request, NULL, &adoption, &err));
+    drive->adopt = ADOPT_REFUSED;
+    drive->adoption = adoption;
+    text_cut(drive->why, sizeof(drive->why), "make a new plan");
+    DO(send(&err));
+    drive_fill(drive, "SER1"); /* a new life of the agent */
+    DO(send(&err));
+    DO(send(&err));
+    assert_int_equal(drive_row()->report.adopt, ADOPT_REFUSED);
+    assert_string_equal(drive_row()->report.why, "make a new plan");
+    DO(service_adopt(&service, &request, NULL, &adoption, &err)); /* a new wish ends it */
+    DO(send(&err));
+    assert_int_equal(drive_row()->report.adopt, ADOPT_NONE);
+    assert_int_equal(wants_now().drive_count, 1);
+}
+
+/* Before an agent has looked, it reports none: that is not the news that they are gone. */
+static void test_wish_survives_an_agent_that_has_not_looked_yet(void **state)
+{
+    (void)state;
+    const struct adopt_request request = {.serial = "SER1", .class = small};
+    struct uuid adoption;
+    struct row_drive row;
+    DO(service_adopt(&service, &request, NULL, &adoption, &err));
+    report.drive_count = 0;
+    report.drives_known = false;
+    DO(send(&err));
+    assert_int_equal(wants_now().drive_count, 1);
+    report.drives_known = true;
+    DO(send(&err));
+    assert_int_equal(wants_now().drive_count, 0);
+    REFUSED(ERR_MISSING, "no host reports", service_drive_find(&service, "SER1", &h1, &row, &err));
+}
+
 static void test_serial_on_two_hosts(void **state)
 {
     (void)state;
@@ -264,6 +312,8 @@ int main(void)
         TEST(test_adoption_is_planned),
         TEST(test_adoption_is_refused),
         TEST(test_refusal_of_the_agent_ends_the_wish),
+        TEST(test_verdict_on_a_wish_stands),
+        TEST(test_wish_survives_an_agent_that_has_not_looked_yet),
         TEST(test_serial_on_two_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

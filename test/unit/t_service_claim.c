@@ -286,6 +286,11 @@ static void test_vm_bad_input(void **state)
     REFUSED(ERR_FULL, "too little free memory", service_vm_create(&service, &request, NOW_MS, &vm, &err));
     request = vm_asked("x");
     request.spec.vcpus = 8 * SERVICE_VCPU_OVERCOMMIT + 1;
+    report.troubles = (struct troubles){.virt = "cannot connect"};
+    DO(send(&err));
+    REFUSED(ERR_FULL, "hypervisor that does not answer", service_vm_create(&service, &request, NOW_MS, &vm, &err));
+    report.troubles = (struct troubles){0};
+    DO(send(&err));
     REFUSED(ERR_FULL, "too few free vCPUs", service_vm_create(&service, &request, NOW_MS, &vm, &err));
     struct row_claim left;
     assert_false(get(ROW_VM, "x", &vm));
