@@ -32,13 +32,12 @@ bool drive_is_busy(const json_t *drive)
     return text_is(drive, "adopt", "checking") || text_is(drive, "adopt", "cutting");
 }
 
+/* A guest that has powered itself off stays off: it is wanted running, and nothing goes on. */
 bool vm_is_busy(const json_t *vm)
 {
     if (text_is(vm, "wanted", "gone"))
         return true;
-    if (text_is(vm, "wanted", "running"))
-        return text_is(vm, "power", "gone") && cli_text(vm, "why")[0] == '\0';
-    return false;
+    return json_is_true(json_object_get(vm, "starting")) && cli_text(vm, "why")[0] == '\0';
 }
 
 bool vm_has_power(const json_t *vm, const char *power)

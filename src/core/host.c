@@ -279,6 +279,7 @@ void host_report(const struct host *host, struct report *out)
         *row = vm->seen;
         row->name = vm->want.spec.name;
         row->uuid = vm->want.spec.uuid;
+        row->starts_done = vm->starts_done;
         if (!vm->seen_known)
             row->power = VM_OFF;
         text_cut(row->why, sizeof(row->why), vm->why[0] != '\0' ? vm->why : host->troubles.virt);

@@ -100,6 +100,7 @@ static const struct jfield vm_report_fields[] = {
     {JSTR(struct vm_report, console), .optional = true},
     {JSTR(struct vm_report, console_log), .optional = true},
     {JU32(struct vm_report, iothreads), .optional = true},
+    {JU32(struct vm_report, starts_done), .optional = true},
 };
 const struct jmap vm_report_jmap = JMAP(struct vm_report, vm_report_fields);
 

@@ -119,6 +119,7 @@ struct vm_report {
     char console[PATH_TEXT_MAX];       /* pseudo terminal of a running VM */
     char console_log[PATH_TEXT_MAX];
     uint32_t iothreads;                /* as the hypervisor counts them */
+    uint32_t starts_done;              /* of want_vm.starts: carried out, or failed for good */
 };
 
 /* What keeps a host from its work, in words; empty: nothing. */

@@ -160,6 +160,8 @@ json_t *show_vm(struct service *service, const struct row_vm *row, struct err *e
     set_new(json, "slices", slice_ids(claim.slices, found ? claim.slice_count : 0));
     set_text(json, "wanted", vm_power_word(row->power));
     set_text(json, "power", vm_power_word(row->seen.name.v[0] != '\0' ? row->seen.power : VM_GONE));
+    if (row->power == VM_RUNNING && row->starts > row->seen.starts_done)
+        set_new(json, "starting", json_true());
     set_text(json, "why", row->seen.why);
     set_text(json, "console", row->seen.console);
     set_text(json, "console_log", row->seen.console_log);

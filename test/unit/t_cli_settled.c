@@ -34,8 +34,11 @@ static const struct {
     {"a drive that is being cut is busy", DRIVE, "{'adopt':'cutting'}", true},
     {"a refused drive waits for a person", DRIVE, "{'adopt':'refused'}", false},
     {"a VM that is being deleted is busy", VM, "{'wanted':'gone','power':'running'}", true},
-    {"a VM that is not made yet is busy", VM, "{'wanted':'running','power':'gone'}", true},
-    {"a VM that cannot be made waits for a person", VM, "{'wanted':'running','power':'gone','why':'no image'}", false},
+    {"a VM that is not made yet is busy", VM, "{'wanted':'running','power':'gone','starting':true}", true},
+    {"a VM that is started again is busy", VM, "{'wanted':'running','power':'off','starting':true}", true},
+    {"a VM that cannot be made waits for a person", VM,
+     "{'wanted':'running','power':'gone','starting':true,'why':'no image'}", false},
+    {"a VM that went by itself waits for a person", VM, "{'wanted':'running','power':'gone'}", false},
     {"a VM that runs is settled", VM, "{'wanted':'running','power':'running'}", false},
     {"what the server does not say is settled", VM, "{}", false},
 };
