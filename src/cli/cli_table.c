@@ -110,7 +110,8 @@ static bool choose(const struct cli *cli, const struct columns *columns, bool al
         return true;
     }
     if (!text_copy(names, sizeof(names), cli->opts[OPT_OUTPUT]))
-        return err_set(err, ERR_INPUT, "cannot show columns: their names are too long");
+        return err_set(err, ERR_INPUT, "cannot show columns: their names are too long") ||
+               err_hint(err, "name a few, for example: -o %s", columns->at[0].name);
     char *save = NULL;
     for (char *name = strtok_r(names, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
         const struct column *found = NULL;
@@ -120,10 +121,12 @@ static bool choose(const struct cli *cli, const struct columns *columns, bool al
         if (found == NULL)
             return unknown_column(columns, name, err);
         if (out->count == COLUMNS_MAX)
-            return err_set(err, ERR_INPUT, "cannot show columns: more than %d are wanted", COLUMNS_MAX);
+            return err_set(err, ERR_INPUT, "cannot show columns: more than %d are wanted", COLUMNS_MAX) ||
+                   err_hint(err, "name each once");
         out->at[out->count++] = found;
     }
-    return out->count > 0 || err_set(err, ERR_INPUT, "cannot show columns: --output names none");
+    return out->count > 0 || err_set(err, ERR_INPUT, "cannot show columns: --output names none") ||
+           err_hint(err, "for example: -o %s", columns->at[0].name);
 }
 
 /* ---- printing ------------------------------------------------------------------------------------------------- */

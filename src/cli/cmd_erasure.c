@@ -81,6 +81,8 @@ bool cmd_erasure_show(struct cli *cli, struct err *err)
 
 /* ---- verify: the text ----------------------------------------------------------------------------------------- */
 
+static const char save_one[] = "save one in a file first: nsmith erasure show ID --certificate > FILE";
+
 /* A newline at the end is the editor's or the shell's, not the certificate's. */
 static bool read_fd(int fd, const char *name, char text[CERT_TEXT_MAX + 2], size_t *len_out, struct err *err)
 {
@@ -89,7 +91,7 @@ static bool read_fd(int fd, const char *name, char text[CERT_TEXT_MAX + 2], size
     do {
         more = read(fd, text + len, CERT_TEXT_MAX + 1 - len);
         if (more < 0 && errno != EINTR)
-            return err_sys(err, errno, "cannot read certificate '%s'", name);
+            return err_sys(err, errno, "cannot read certificate '%s'", name) || err_hint(err, "%s", save_one);
         len += more > 0 ? (size_t)more : 0;
     } while (more != 0 && len < CERT_TEXT_MAX + 1);
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
@@ -104,7 +106,7 @@ static bool read_file(const char *name, char text[CERT_TEXT_MAX + 2], size_t *le
     const int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         err_sys(err, errno, "cannot open certificate '%s'", name);
-        return err_hint(err, "save one in a file first: nsmith erasure show ID --certificate > FILE");
+        return err_hint(err, "%s", save_one);
     }
     const bool ok = read_fd(fd, name, text, len_out, err);
     close(fd);
@@ -121,6 +123,8 @@ static bool read_server(struct cli *cli, char text[CERT_TEXT_MAX + 2], size_t *l
         err_clear(err);
         err_set(err, why.kind, "cannot verify '%.60s': there is no such file here, and as an erasure's id: %s",
                 cli->args[0], why.msg);
+        if (why.kind == ERR_BUSY) /* no erasure is known without a server; a file needs none */
+            return err_hint(err, "%s; or name a certificate's file", why.hint);
         return err_hint(err, "name a certificate's file, or an erasure: nsmith erasure ls");
     }
     text_cut(text, CERT_TEXT_MAX + 2, cli_text(answer, "certificate"));
@@ -231,9 +235,10 @@ bool cmd_erasure_verify(struct cli *cli, struct err *err)
     struct cert_facts facts;
     enum key_from from;
     size_t len;
-    cli->unchanged = true; /* whatever comes of it: it only looks */
-    if (!read_certificate(cli, text, &len, err) || !check(cli, text, len, &facts, &from, err))
+    if (!read_certificate(cli, text, &len, err) || !check(cli, text, len, &facts, &from, err)) {
+        cli->unchanged = true; /* it only looks, and says so */
         return false;
+    }
     if (cli_has(cli, OPT_JSON)) {
         auto_json *json =
             json_pack("{s:b, s:s, s:s, s:b, s:o}", "valid", 1, "hash", facts.hash, "public_key", facts.public_key,
