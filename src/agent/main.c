@@ -6,6 +6,7 @@
 #include "agent/worker.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/stdfd.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -436,6 +437,8 @@ int main(int argc, char **argv)
     static struct agent agent;
     struct err err = {0};
     sigset_t signals;
+    if (!stdfd_fill())
+        return err_kind_exit(ERR_FAILED);
     const int early = options_read(argc, argv, &agent.options);
     if (early >= 0)
         return early;

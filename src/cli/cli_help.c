@@ -1,5 +1,6 @@
 /* Help and completion, from the tables of commands and options. */
-#include "cli/cli_opts.h"
+#include "base/must.h"
+#include "cli/cli.h"
 
 #include <string.h>
 
@@ -71,6 +72,43 @@ void help_command(FILE *to, const struct command *command)
     for (size_t i = 0; i < OPT_COUNT; i++)
         if ((OPTS_COMMON & 1ull << i) != 0)
             put_option(to, &opt_rows[i]);
+}
+
+/* ---- for programs --------------------------------------------------------------------------------------------- */
+
+static json_t *options_json(uint64_t options)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < OPT_COUNT; i++)
+        if ((options & 1ull << i) != 0)
+            must(json_array_append_new(list, json_pack("{s:s, s:s*, s:s}", "name", opt_rows[i].name, "value",
+                                                       opt_rows[i].value, "help", opt_rows[i].help)) == 0);
+    return list;
+}
+
+static json_t *command_json(const struct command *command)
+{
+    json_t *json =
+        json_pack("{s:s, s:s*, s:s, s:i, s:i, s:s, s:s, s:o}", "noun", command->noun, "verb", command->verb, "args",
+                  command->args, "args_min", (int)command->args_min, "args_max", (int)command->args_max, "help",
+                  command->help, "example", command->example, "options", options_json(command_options(command)));
+    must(json != NULL);
+    return json;
+}
+
+void help_json(FILE *to, const struct command_table *table, const struct parsed *parsed)
+{
+    auto_json *items = json_array();
+    for (size_t i = 0; i < table->count; i++) {
+        const struct command *command = &table->at[i];
+        const bool meant = parsed->command != NULL ? command == parsed->command
+                                                   : parsed->noun == NULL || strcmp(parsed->noun, command->noun) == 0;
+        if (meant)
+            must(json_array_append_new(items, command_json(command)) == 0);
+    }
+    auto_json *list = json_pack("{s:O}", "items", items);
+    json_dumpf(list, to, JSON_COMPACT);
+    fputc('\n', to);
 }
 
 /* ---- bash completion ------------------------------------------------------------------------------------------ */

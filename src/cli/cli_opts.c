@@ -194,9 +194,19 @@ static bool unknown_option(const struct command *command, const struct given *gi
     return near != NULL ? err_hint(err, "did you mean --%s?", near) : err_hint(err, "see: %s --help", what);
 }
 
+/* Help has a form for programs as well, whatever the command itself takes. */
+static bool asks_help(const struct words *words, const struct parsed *out)
+{
+    bool asked = out->opts[OPT_HELP] != NULL;
+    for (size_t i = 0; i < words->opt_count; i++)
+        asked = asked || opt_is(&opt_rows[OPT_HELP], &words->opts[i]);
+    return asked;
+}
+
 static bool take_opts(const struct words *words, struct parsed *out, struct err *err)
 {
-    const uint64_t allowed = out->command != NULL ? command_options(out->command) : OPTS_COMMON;
+    const uint64_t allowed = (out->command != NULL ? command_options(out->command) : OPTS_COMMON) |
+                             (asks_help(words, out) ? OPT(JSON) : 0);
     for (size_t i = 0; i < words->opt_count; i++) {
         const struct given *given = &words->opts[i];
         size_t found = OPT_COUNT;
@@ -238,10 +248,10 @@ bool cli_parse(const struct command_table *table, int argc, char *const *argv, s
     const bool help_word = words.word_count > 0 && strcmp(words.words[0], "help") == 0;
     if (help_word)
         memmove(words.words, words.words + 1, --words.word_count * sizeof(words.words[0]));
-    if (!find_command(table, &words, &parsed, err) || !take_opts(&words, &parsed, err))
-        return false;
     if (help_word)
         parsed.opts[OPT_HELP] = "";
+    if (!find_command(table, &words, &parsed, err) || !take_opts(&words, &parsed, err))
+        return false;
     if (parsed.command != NULL && parsed.opts[OPT_HELP] == NULL && !check_args(&parsed, err))
         return false;
     *out = parsed;

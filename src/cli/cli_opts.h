@@ -119,6 +119,8 @@ const char *cli_nearest(const char *word, const char *const *words, size_t count
 void help_all(FILE *to, const struct command_table *table);
 void help_noun(FILE *to, const struct command_table *table, const char *noun);
 void help_command(FILE *to, const struct command *command);
+/* All that the tables say, as one document: {"items": [...]} of the commands that are meant. */
+void help_json(FILE *to, const struct command_table *table, const struct parsed *parsed);
 void help_completion(FILE *to, const struct command_table *table);
 
 extern const struct command_table commands;

@@ -3,6 +3,9 @@
 #include "cli/cli.h"
 #include "cli/cli_http.h"
 
+#include "base/stdfd.h"
+
+#include <errno.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -47,7 +50,9 @@ static bool find_server(struct cli *cli, struct err *err)
 static int help(const struct parsed *parsed, bool asked)
 {
     FILE *to = asked ? stdout : stderr;
-    if (parsed->command != NULL)
+    if (asked && parsed->opts[OPT_JSON] != NULL)
+        help_json(to, &commands, parsed);
+    else if (parsed->command != NULL)
         help_command(to, parsed->command);
     else if (parsed->noun != NULL)
         help_noun(to, &commands, parsed->noun);
@@ -69,26 +74,36 @@ static int run(const struct parsed *parsed)
     return ok ? cli.exit_code : err_kind_exit(err.kind);
 }
 
+/* What did not reach the reader was not said: a full disk, a reader that has gone away. */
+static int finish(int code)
+{
+    const bool lost = ferror(stdout) != 0; /* an earlier write; its errno is gone */
+    struct err err = {0};
+    if (fflush(stdout) == 0 && !lost)
+        return code;
+    err_set(&err, ERR_FAILED, "cannot write the output: %s", lost ? "not all of it was taken" : strerror(errno));
+    err_hint(&err, "what was asked for is done as far as it goes; look at it again");
+    put_error(&err, false);
+    return code != 0 ? code : err_kind_exit(err.kind);
+}
+
 int main(int argc, char **argv)
 {
     struct parsed parsed;
     struct err err = {0};
+    if (!stdfd_fill())
+        return err_kind_exit(ERR_FAILED);
     setlocale(LC_CTYPE, ""); /* widths of characters in tables */
     signal(SIGPIPE, SIG_DFL);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("nsmith " NSMITH_VERSION);
-        return 0;
+        return finish(0);
     }
     if (!cli_parse(&commands, argc, argv, &parsed, &err)) {
         put_error(&err, false);
         return err_kind_exit(err.kind);
     }
     if (parsed.opts[OPT_HELP] != NULL || parsed.command == NULL)
-        return help(&parsed, parsed.opts[OPT_HELP] != NULL);
-    const int code = run(&parsed);
-    if (fflush(stdout) != 0 && code == 0) {
-        perror("nsmith: cannot write the output");
-        return err_kind_exit(ERR_FAILED);
-    }
-    return code;
+        return finish(help(&parsed, parsed.opts[OPT_HELP] != NULL));
+    return finish(run(&parsed));
 }

@@ -1,6 +1,7 @@
 /* nsmithd - API, database, scheduler. Needs no privileges. One loop, one thread: a request is one transaction. */
 #include "base/log.h"
 #include "base/must.h"
+#include "base/stdfd.h"
 #include "server/api.h"
 
 #include <errno.h>
@@ -149,6 +150,8 @@ int main(int argc, char **argv)
     struct options options;
     struct err err = {0};
     sigset_t signals;
+    if (!stdfd_fill())
+        return err_kind_exit(ERR_FAILED);
     const int early = options_read(argc, argv, &options);
     if (early >= 0)
         return early;

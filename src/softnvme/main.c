@@ -4,6 +4,7 @@
  * deadline; its connection waits, the others go on. State is durable before each answer, so the process may be killed
  * at any time; a format that was under way is then interrupted, as by a power cut. */
 #include "base/must.h"
+#include "base/stdfd.h"
 #include "base/text.h"
 #include "nvme/soft_link.h"
 #include "nvme/soft_serve.h"
@@ -399,6 +400,8 @@ int main(int argc, char **argv)
         {0},
     };
     struct options options = {.profiles = NSMITH_PROFILES};
+    if (!stdfd_fill())
+        return 1;
     for (int c; (c = getopt_long(argc, argv, "+", longs, NULL)) != -1;) {
         if (c == 'd')
             options.dir = optarg;
