@@ -117,17 +117,26 @@ end_pid() {
 	wait "$1" 2>/dev/null || ended=$?
 }
 
-server_pid='' agent_child=''
+server_pid='' agent_child='' relay_pid=''
 server_stop() { end_pid "$server_pid" "$@"; server_pid=''; }
 agent_stop() { end_pid "$agent_child" "$@"; agent_child=''; }
 drives_stop() { end_pid "${softnvme_pid-}" "$@"; softnvme_pid=''; }
 end_all() {
 	agent_stop
 	server_stop
+	end_pid "$relay_pid"
 	drives_stop
 }
 
+# With NSMITH_RECORD, a folder, everything that is said to the server and by it is written down there (test/e2e/openapi).
 server_start() {
+	if [ -n "${NSMITH_RECORD-}" ]; then
+		set -- --listen "unix:$work/direct.sock" "$@"
+		[ -n "$relay_pid" ] || {
+			"$top/test/e2e/openapi" relay "$api_socket" "$work/direct.sock" "$NSMITH_RECORD/$name.jsonl" 2>>"$work/relay.log" &
+			relay_pid=$!
+		}
+	fi
 	"$nsmithd" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "$@" >>"$work/nsmithd.log" 2>&1 &
 	server_pid=$!
 	until_true 10 api GET /v1/status
