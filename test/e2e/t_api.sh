@@ -38,6 +38,8 @@ check "not a plan that is no more" answers 409 POST /v1/drives/A1/adopt \
 check "A1 is cut" adopt A1
 check "LIAR is cut" adopt LIAR
 check "as a whole" adopt CLIENT small '"provider": "whole"'
+check "one host" answers 200 GET /v1/hosts/e2e
+check "one host that is not there" answers 404 GET /v1/hosts/none
 check "one drive, in full" answers 200 GET /v1/drives/A1
 check "one that is not there" answers 404 GET /v1/drives/NONE
 check "adopt what is not there" answers 404 POST /v1/drives/NONE/adopt '{"confirm": "NONE"}'
