@@ -57,6 +57,8 @@ static bool fits(const struct sched_host *host, const struct sched_request *requ
         refusal->needed = m.needed;
         if (m.has > refusal->most)
             refusal->most = m.has;
+        if (f == SCHED_SLICES)
+            refusal->left_out += host->left_out;
         return false;
     }
     return true;
@@ -222,7 +224,10 @@ static void explain_filter(const struct sched_request *request, enum sched_filte
     case SCHED_FILTER_COUNT:
         must(false);
     }
-    append(to, size, " (needed %" PRIu64 ", most %" PRIu64 ")", refusal->needed, refusal->most);
+    append(to, size, " (needed %" PRIu64 ", most %" PRIu64, refusal->needed, refusal->most);
+    if (refusal->left_out > 0)
+        append(to, size, "; %" PRIu64 " more on drained drives", refusal->left_out);
+    append(to, size, ")");
 }
 
 void sched_explain(const struct sched_request *request, const struct sched_answer *answer, char *to, size_t size)

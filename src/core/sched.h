@@ -4,6 +4,7 @@
  *   - Spread takes the slices one drive after the other, from the drives with the most free slices first; pack takes
  *     them from the drives with the fewest free slices that do.
  *   - Among hosts that fit, spread prefers the one with the most free slices of the class, pack the fewest.
+ *   - Slices on drained drives (core/health.h, or a person's word) are not given out; the refusal counts them.
  *   - A request that no host can carry is refused with, per filter, how many hosts fell there, what was needed and
  *     the most that any of them had. That is an answer, not an error. */
 #ifndef NSMITH_SCHED_H
@@ -41,6 +42,7 @@ struct sched_host {
     uint64_t vcpus_free, memory_free_bytes;
     const struct sched_slice *slices; /* borrowed: free, verified, of the wanted class, sorted by drive, then id */
     size_t slice_count;
+    uint32_t left_out; /* such slices that are not among them, for their drives are drained */
 };
 
 struct sched_request {
@@ -55,6 +57,7 @@ struct sched_refusal {
     uint32_t hosts; /* that fell at this filter */
     uint64_t needed;
     uint64_t most; /* that any of them had */
+    uint64_t left_out; /* SCHED_SLICES: free slices of these hosts on drained drives */
 };
 
 struct sched_answer {
@@ -68,7 +71,8 @@ struct sched_answer {
 
 void sched_place(const struct sched_host *hosts, size_t host_count, const struct sched_request *request,
                  struct sched_answer *out);
-/* The refusal as one phrase: "no host fits: 1 of 1 has too few free slices of class 500G (needed 9, most 4)". */
+/* The refusal as one phrase: "no host fits: 1 of 1 has too few free slices of class 500G (needed 9, most 4; 2 more
+ * on drained drives)". */
 void sched_explain(const struct sched_request *request, const struct sched_answer *answer, char *to, size_t size);
 
 #endif

@@ -116,7 +116,7 @@ static bool numbers_read(struct service *service, struct err *err)
 
 bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err)
 {
-    *service = (struct service){.store = store, .rng = {seed}};
+    *service = (struct service){.store = store, .rng = {seed}, .limits = health_defaults};
     if (!store->begin(store->self, err))
         return false;
     if (numbers_read(service, err) && store->commit(store->self, err))

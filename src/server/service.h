@@ -8,6 +8,7 @@
 #define NSMITH_SERVICE_H
 
 #include "base/rng.h"
+#include "core/health.h"
 #include "core/plan.h"
 #include "core/sched.h"
 #include "store/store_port.h"
@@ -21,6 +22,7 @@ enum {
 struct service {
     struct store *store; /* borrowed */
     struct rng rng;
+    struct health_limits limits; /* health_defaults; the caller may set others after service_open() */
     uint64_t incarnation;
     struct {
         struct name host;
@@ -66,6 +68,29 @@ bool service_adopt(struct service *service, const struct adopt_request *request,
                    struct uuid *adoption_out, struct err *err);
 bool service_drive_find(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
                         struct err *err);
+
+/* Why free slices of a drive are not given out. Both empty: they are. */
+struct drive_drain {
+    bool person;              /* a person said so: row->drain_why, row->drained_ms */
+    uint32_t health;          /* reasons that nobody has accepted */
+    struct health_state state; /* by the limits of this server */
+};
+
+struct drive_drain service_drive_drain(const struct service *service, const struct row_drive *row);
+static inline bool drain_is_on(const struct drive_drain *drain)
+{
+    return drain->person || drain->health != 0;
+}
+/* By whom and why, as one phrase; empty: not drained. */
+void service_drain_explain(const struct row_drive *row, const struct drive_drain *drain, char *to, size_t size);
+
+/* A person's word. Draining twice is fine: the newer reason holds. ERR_CONFLICT: the drive is not adopted. */
+bool service_drain(struct service *service, const char *serial, const struct name *host, const char *why, uint64_t now_ms,
+                   struct row_drive *out, struct err *err);
+/* ERR_CONFLICT: nobody drained it. ERR_UNSAFE: its health drains it, and `despite_health` was not said; with it, the
+ * reasons of this moment are accepted, and no others. */
+bool service_resume(struct service *service, const char *serial, const struct name *host, bool despite_health,
+                    struct row_drive *out, struct err *err);
 
 /* ---- slices, claims, VMs ---- */
 

@@ -25,14 +25,21 @@ static bool proof_is_here(struct service *service, const struct row_slice *row, 
     return true;
 }
 
-static bool drive_serves(const struct rows *drives, const struct row_slice *slice)
+enum service_of { SERVES_NOT, SERVES_DRAINED, SERVES };
+
+static enum service_of drive_serves(const struct service *service, const struct rows *drives,
+                                    const struct row_slice *slice)
 {
     for (size_t i = 0; i < drives->count; i++) {
         const struct row_drive *drive = rows_at(drives, i);
-        if (name_eq(&drive->host, &slice->host) && strcmp(drive->report.seen.ident.serial, slice->slice.drive) == 0)
-            return drive->report.adopt == ADOPT_DONE || drive->report.adopt == ADOPT_CUTTING;
+        if (!name_eq(&drive->host, &slice->host) || strcmp(drive->report.seen.ident.serial, slice->slice.drive) != 0)
+            continue;
+        if (drive->report.adopt != ADOPT_DONE && drive->report.adopt != ADOPT_CUTTING)
+            return SERVES_NOT;
+        const struct drive_drain drain = service_drive_drain(service, drive);
+        return drain_is_on(&drain) ? SERVES_DRAINED : SERVES;
     }
-    return false;
+    return SERVES_NOT;
 }
 
 /* ---- what the scheduler sees --------------------------------------------------------------------------------- */
@@ -75,6 +82,30 @@ static void view_room(struct sched_host *out, const struct row_host *host, const
     out->memory_free_bytes = left_of(host->memory_bytes, memory);
 }
 
+/* A slice of this host, class and drive that can be given out, or could be if its drive were not drained. */
+static bool view_slice(struct service *service, const struct name *class, const struct row_slice *row,
+                       const struct rows *drives, struct sched_host *host, struct sched_slice **next, struct err *err)
+{
+    bool proved = false;
+    if (!name_eq(&row->host, &host->name) || !name_eq(&row->slice.class, class) || !service_slice_is_free(row))
+        return true;
+    const enum service_of serves = drive_serves(service, drives, row);
+    if (serves == SERVES_NOT)
+        return true;
+    if (!proof_is_here(service, row, &proved, err))
+        return false;
+    if (!proved)
+        return true;
+    if (serves == SERVES_DRAINED) {
+        host->left_out++;
+        return true;
+    }
+    (*next)->id = row->slice.id;
+    text_cut((*next)->drive, sizeof((*next)->drive), row->slice.drive);
+    (*next)++;
+    return true;
+}
+
 static bool view_read(struct service *service, const struct name *class, uint64_t now_ms, struct view *out, struct err *err)
 {
     auto_rows struct rows hosts = {0}, drives = {0}, slices = {0}, vms = {0};
@@ -91,20 +122,9 @@ static bool view_read(struct service *service, const struct name *class, uint64_
         *seen = (struct sched_host){
             .name = host->name, .up = service_host_up(service, &host->name, now_ms), .virt_down = host->troubles.virt[0] != '\0', .slices = next};
         view_room(seen, host, &vms);
-        for (size_t i = 0; i < slices.count; i++) {
-            const struct row_slice *row = rows_at(&slices, i);
-            bool proved = false;
-            if (!name_eq(&row->host, &host->name) || !name_eq(&row->slice.class, class) || !service_slice_is_free(row) ||
-                !drive_serves(&drives, row))
-                continue;
-            if (!proof_is_here(service, row, &proved, err))
+        for (size_t i = 0; i < slices.count; i++)
+            if (!view_slice(service, class, rows_at(&slices, i), &drives, seen, &next, err))
                 return false;
-            if (!proved)
-                continue;
-            next->id = row->slice.id;
-            text_cut(next->drive, sizeof(next->drive), row->slice.drive);
-            next++;
-        }
         seen->slice_count = (size_t)(next - seen->slices);
         qsort(out->slices + (seen->slices - out->slices), seen->slice_count, sizeof(*next), slice_order);
     }

@@ -67,6 +67,8 @@ static bool report_drive(struct service *service, const struct report *report, c
         text_cut(row.report.why, sizeof(row.report.why), judged.why);
     }
     row.seen_ms = now_ms;
+    row.health = health_judge(&drive->seen.health, &service->limits, &row.health);
+    row.health_accepted = health_accepted(&row.health, row.health_accepted);
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT ||
                       drive->adopt == ADOPT_MISSING;
     if (ours) {

@@ -21,6 +21,7 @@
 #define NSMITH_STORE_PORT_H
 
 #include "base/err.h"
+#include "core/health.h"
 #include "model/erasure.h"
 #include "model/sync.h"
 
@@ -38,6 +39,8 @@ struct row_host {
     struct troubles troubles; /* as the agent reported last */
 };
 
+enum { DRAIN_WHY_MAX = 200 };
+
 struct row_drive {
     char key[96]; /* key: HOST/SERIAL */
     struct name host;
@@ -46,6 +49,11 @@ struct row_drive {
     bool wanted; /* adoption was asked for */
     struct uuid adoption;
     struct layout layout;
+    struct health_state health;   /* by the report before: what flaps needs a memory */
+    uint32_t health_accepted;     /* reasons to drain that a person has accepted */
+    bool drained;                 /* by a person */
+    char drain_why[DRAIN_WHY_MAX];
+    uint64_t drained_ms;
 };
 
 struct row_slice {
