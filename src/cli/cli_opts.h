@@ -56,7 +56,9 @@ enum { CLI_ARGS_MAX = 4 };
     X(OPT_LOG, "log", 0, NULL, "print what the console said so far")                                                 \
     X(OPT_SLICE, "slice", 0, "ID", "of this slice")                                                                  \
     X(OPT_CERTIFICATE, "certificate", 0, NULL, "only the signed text, to save in a file")                            \
-    X(OPT_KEY, "key", 0, "HEX", "public key that must have signed it")
+    X(OPT_KEY, "key", 0, "HEX", "public key that must have signed it")                                               \
+    X(OPT_REASON, "reason", 0, "TEXT", "why, for those who ask later")                                               \
+    X(OPT_DESPITE_HEALTH, "despite-health", 0, NULL, "although its health is bad: what is wrong now is accepted")
 
 enum opt {
 #define X(opt, name, letter, value, help) opt,

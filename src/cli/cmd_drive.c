@@ -1,5 +1,7 @@
-/* drive ls, show. Adoption is in cmd_adopt.c. */
+/* drive ls, show, drain, resume. Adoption is in cmd_adopt.c. */
+#include "base/must.h"
 #include "base/text.h"
+#include "cli/cli_args.h"
 #include "cli/cli_http.h"
 #include "cli/cli_table.h"
 
@@ -9,9 +11,9 @@
 static void own_why(const json_t *drive, char cell[CELL_MAX])
 {
     const json_t *foreign = json_object_get(drive, "foreign");
-    const json_t *first = json_array_get(foreign, 0);
+    const json_t *first = json_array_get(foreign, 0), *drained = json_object_get(drive, "drained");
     if (first == NULL) {
-        text_cut(cell, CELL_MAX, cli_text(drive, "why"));
+        text_cut(cell, CELL_MAX, drained != NULL ? cli_text(drained, "why") : cli_text(drive, "why"));
         return;
     }
     const int len = snprintf(cell, CELL_MAX, "%s: %s", cli_text(first, "what"), cli_text(first, "detail"));
@@ -24,7 +26,8 @@ static void own_state(const json_t *drive, char cell[CELL_MAX])
 {
     const char *adopt = cli_text(drive, "adopt");
     const bool foreign = json_array_size(json_object_get(drive, "foreign")) > 0;
-    text_cut(cell, CELL_MAX, foreign && strcmp(adopt, "available") == 0 ? "in use" : adopt);
+    const bool drained = json_object_get(drive, "drained") != NULL && strcmp(adopt, "adopted") == 0;
+    text_cut(cell, CELL_MAX, foreign && strcmp(adopt, "available") == 0 ? "in use" : drained ? "drained" : adopt);
 }
 
 static void own_worn(const json_t *drive, char cell[CELL_MAX])
@@ -34,12 +37,18 @@ static void own_worn(const json_t *drive, char cell[CELL_MAX])
         snprintf(cell, CELL_MAX, "%ju%%", (uintmax_t)cli_u64(health, "used_percent"));
 }
 
+static void own_health(const json_t *drive, char cell[CELL_MAX])
+{
+    text_cut(cell, CELL_MAX, cli_text(json_object_get(drive, "health"), "level"));
+}
+
 static const struct column drive_columns[] = {
     {"HOST", "host", COL_TEXT, false, NULL},        {"SERIAL", "serial", COL_TEXT, false, NULL},
     {"MODEL", "model", COL_TEXT, false, NULL},      {"SIZE", "size_bytes", COL_GB, false, NULL},
     {"STATE", NULL, COL_OWN, false, own_state},     {"CLASS", "class", COL_TEXT, false, NULL},
     {"SLICES", "slices", COL_NUMBER, false, NULL},  {"STRANDED", "stranded_bytes", COL_GB, false, NULL},
-    {"WORN", NULL, COL_OWN, false, own_worn},       {"WHY", NULL, COL_OWN, false, own_why},
+    {"WORN", NULL, COL_OWN, false, own_worn},       {"HEALTH", NULL, COL_OWN, false, own_health},
+    {"WHY", NULL, COL_OWN, false, own_why},
     {"NAME", "name", COL_TEXT, true, NULL},         {"FIRMWARE", "firmware", COL_TEXT, true, NULL},
     {"PROVIDER", "provider", COL_TEXT, true, NULL}, {"SLICE-SIZE", "slice_bytes", COL_GIB, true, NULL},
     {"ORPHANS", "orphans", COL_NUMBER, true, NULL}, {"SEEN", "seen_ms", COL_TIME, true, NULL},
@@ -97,6 +106,25 @@ static void show_foreign(const json_t *foreign)
     }
 }
 
+static void show_health(const json_t *drive)
+{
+    size_t i;
+    const json_t *one, *drained = json_object_get(drive, "drained"), *health = json_object_get(drive, "health");
+    json_array_foreach(json_object_get(health, "reasons"), i, one)
+    {
+        fputs(i == 0 ? "\nhealth: " : "        ", stdout);
+        cli_put(stdout, json_string_value(one));
+        putchar('\n');
+    }
+    if (json_is_true(json_object_get(health, "accepted")))
+        puts("        a person has accepted it");
+    if (drained == NULL)
+        return;
+    fputs("nothing of it is given out: drained ", stdout);
+    cli_put(stdout, cli_text(drained, "why"));
+    putchar('\n');
+}
+
 bool cmd_drive_show(struct cli *cli, struct err *err)
 {
     auto_json *drive = NULL;
@@ -107,6 +135,39 @@ bool cmd_drive_show(struct cli *cli, struct err *err)
     if (cli_has(cli, OPT_JSON) || cli_has(cli, OPT_OUTPUT))
         return true;
     show_can(json_object_get(json_object_get(drive, "seen"), "caps"));
+    show_health(drive);
     show_foreign(json_object_get(drive, "foreign"));
     return true;
+}
+
+/* ---- drain, resume --------------------------------------------------------------------------------------------- */
+
+static bool drive_change(struct cli *cli, const char *what, const char *said, json_t *body, struct err *err)
+{
+    auto_json *drive = NULL;
+    struct url url = url_make("/v1/drives");
+    url_tail(url_part(&url, cli->args[0]), what);
+    if (!arg_text(cli, OPT_HOST, body, "host", err) || !cli_change(cli, "POST", &url, body, &drive, err))
+        return false;
+    if (cli_has(cli, OPT_JSON))
+        cli_put_json(drive);
+    else
+        printf("drive %s %s %s\n", cli->args[0], cli_has(cli, OPT_DRY_RUN) ? "would be" : "is", said);
+    return true;
+}
+
+bool cmd_drive_drain(struct cli *cli, struct err *err)
+{
+    auto_json *body = json_object();
+    must(body != NULL);
+    return arg_text(cli, OPT_REASON, body, "reason", err) && drive_change(cli, "/drain", "drained", body, err);
+}
+
+bool cmd_drive_resume(struct cli *cli, struct err *err)
+{
+    auto_json *body = json_object();
+    must(body != NULL);
+    if (cli_has(cli, OPT_DESPITE_HEALTH))
+        must(json_object_set_new(body, "despite_health", json_true()) == 0);
+    return drive_change(cli, "/resume", "given out again", body, err);
 }

@@ -6,12 +6,6 @@
 
 enum { KELVIN = 273 };
 
-const char *const health_level_words[HEALTH_LEVEL_COUNT] = {
-#define X(level, word) word,
-    HEALTH_LEVELS(X)
-#undef X
-};
-
 static const char *const reason_texts[HEALTH_REASON_COUNT] = {
 #define X(reason, text) text,
     HEALTH_REASONS(X)

@@ -14,21 +14,6 @@
 
 #include "model/drive.h"
 
-#define HEALTH_LEVELS(X)         \
-    X(HEALTH_UNKNOWN, "unknown") \
-    X(HEALTH_OK, "ok")           \
-    X(HEALTH_WARN, "warn")       \
-    X(HEALTH_DRAIN, "drain")
-
-enum health_level {
-#define X(level, word) level,
-    HEALTH_LEVELS(X)
-#undef X
-        HEALTH_LEVEL_COUNT
-};
-
-extern const char *const health_level_words[HEALTH_LEVEL_COUNT];
-
 /* Bits of a stored number: new ones go to the end. The first six are the bits of Critical Warning (Base 2.0, figure
  * "SMART / Health Information Log Page", byte 0), which the drive itself raises. */
 #define HEALTH_REASONS(X)                                                                                       \
@@ -70,11 +55,6 @@ struct health_limits {
 };
 
 extern const struct health_limits health_defaults;
-
-struct health_state {
-    enum health_level level;
-    uint32_t drains, warns; /* reasons, HEALTH_BIT() of each */
-};
 
 /* `last`: what the drive was judged to be before; zeros: nothing yet. */
 struct health_state health_judge(const struct drive_health *health, const struct health_limits *limits,

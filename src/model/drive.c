@@ -86,6 +86,19 @@ static const struct jfield health_fields[] = {
 };
 static const struct jmap health_jmap = JMAP(struct drive_health, health_fields);
 
+const char *const health_level_words[HEALTH_LEVEL_COUNT] = {
+#define X(level, word) word,
+    HEALTH_LEVELS(X)
+#undef X
+};
+
+static const struct jfield health_state_fields[] = {
+    {JENUM(struct health_state, level, health_level_words)},
+    {JU32(struct health_state, drains)},
+    {JU32(struct health_state, warns)},
+};
+const struct jmap health_state_jmap = JMAP(struct health_state, health_state_fields);
+
 static const struct jfield ns_fields[] = {
     {JNSID(struct ns_seen, nsid)},
     {JBOOL(struct ns_seen, attached)},

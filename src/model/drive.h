@@ -105,6 +105,27 @@ struct drive_health {
     uint64_t media_errors, power_on_hours, units_written; /* units of 512,000 bytes */
 };
 
+#define HEALTH_LEVELS(X)         \
+    X(HEALTH_UNKNOWN, "unknown") \
+    X(HEALTH_OK, "ok")           \
+    X(HEALTH_WARN, "warn")       \
+    X(HEALTH_DRAIN, "drain")
+
+enum health_level {
+#define X(level, word) level,
+    HEALTH_LEVELS(X)
+#undef X
+        HEALTH_LEVEL_COUNT
+};
+
+extern const char *const health_level_words[HEALTH_LEVEL_COUNT];
+
+/* What a drive was judged to be (core/health.h). */
+struct health_state {
+    enum health_level level;
+    uint32_t drains, warns; /* reasons, HEALTH_BIT() of each */
+};
+
 struct drive_seen {
     char name[64]; /* how the port calls it today (nvme0, a folder); for people only */
     struct drive_ident ident;
@@ -119,6 +140,6 @@ struct drive_seen {
 /* NULL when the drive has no such namespace. */
 const struct ns_seen *drive_ns(const struct drive_seen *drive, struct nsid nsid);
 
-extern const struct jmap drive_ident_jmap, drive_seen_jmap;
+extern const struct jmap drive_ident_jmap, drive_seen_jmap, health_state_jmap;
 
 #endif

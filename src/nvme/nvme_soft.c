@@ -20,6 +20,7 @@ static struct soft_drive *new_drive(const struct soft_profile *profile, const ch
     struct soft_drive *drive = calloc(1, sizeof(*drive));
     must(drive != NULL);
     drive->profile = *profile;
+    drive->health = profile->health;
     text_cut(drive->serial, sizeof(drive->serial), serial);
     drive->lock_fd = -1;
     drive->present = true;

@@ -74,6 +74,8 @@ uint64_t soft_drive_due_ms(const struct soft_drive *drive); /* next time that so
 /* What happens to drives. */
 bool soft_drive_fault(struct soft_drive *drive, const struct soft_fault *fault, struct err *err); /* ERR_FULL */
 void soft_drive_faults_clear(struct soft_drive *drive);
+struct soft_health soft_drive_health(const struct soft_drive *drive); /* as long as the struct lives */
+void soft_drive_set_health(struct soft_drive *drive, const struct soft_health *health);
 void soft_drive_set_present(struct soft_drive *drive, bool present); /* surprise removal, and back */
 bool soft_drive_present(const struct soft_drive *drive);
 uint64_t

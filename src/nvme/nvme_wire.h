@@ -287,6 +287,7 @@ enum {
     NVME_OACS_FORMAT = 1 << 1,
     NVME_OACS_FIRMWARE = 1 << 2,
     NVME_OACS_NS_MANAGEMENT = 1 << 3,
+    NVME_LPA_SMART_NS = 1 << 0, /* SMART log of one namespace */
     NVME_LPA_EFFECTS = 1 << 1,
     NVME_LPA_EXTENDED = 1 << 2,
     NVME_ONCS_DSM = 1 << 2,

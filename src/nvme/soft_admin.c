@@ -137,6 +137,7 @@ static uint16_t create(struct soft_drive *drive, struct soft_call *call)
         return NVME_ST_NS_NO_CAPACITY;
     ns.media = pick_medium(drive, &next);
     put_ids(profile, next.seed, &ns);
+    drive->ns_written_bytes[ns.nsid] = 0;
     soft_state_add(&next, &ns);
     /* Media first: a file that no state knows is removed at the next start; the reverse would be a loss. */
     if (!soft_media_size(drive->media, ns.media, ns.size_blocks * block))

@@ -63,6 +63,15 @@ static bool do_fault(const struct request *request, struct err *err)
     return soft_fault_parse(request->rest, &fault, err) && soft_drive_fault(request->drive, &fault, err);
 }
 
+static bool do_health(const struct request *request, struct err *err)
+{
+    struct soft_health health = soft_drive_health(request->drive);
+    if (!soft_health_parse(request->rest, &health, err))
+        return false;
+    soft_drive_set_health(request->drive, &health);
+    return true;
+}
+
 static bool do_no_faults(const struct request *request, struct err *err)
 {
     (void)err;
@@ -118,6 +127,10 @@ static const struct command {
      "                         COMMAND: format, create, delete, attach, detach, sanitize, ... or 0xNN; KIND:\n"
      "                         status:0xNNN, timeout-done, timeout-not-done, timeout-half-done, lie, hits-all",
      do_fault},
+    {"health", TAKES_DRIVE_AND_MORE,
+     "health SERIAL KEY=NUMBER...  what its SMART log says: warning, temperature (Celsius), spare, threshold, used,\n"
+     "                         media_errors, hours, written (units of 512,000 bytes)",
+     do_health},
     {"no-faults", TAKES_DRIVE, "no-faults SERIAL         forget all its faults", do_no_faults},
     {"log", TAKES_DRIVE, "log SERIAL               commands it got that change something", do_log},
     {"state", TAKES_DRIVE, "state SERIAL             what it remembers, as JSON", do_state},

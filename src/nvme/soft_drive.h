@@ -39,7 +39,9 @@ struct soft_drive {
     uint64_t done_ticket;                   /* the last that was done, */
     uint16_t done_status;                   /* and how it went */
     struct soft_ctrl ctrls[SOFT_CTRLS_MAX]; /* by CNTLID less one */
-    uint64_t reads, writes;                 /* for the SMART log */
+    struct soft_health health;
+    uint64_t reads, writes, read_bytes, written_bytes; /* for the SMART log, since the struct was made */
+    uint64_t ns_written_bytes[SOFT_NS_MAX + 1];        /* by NSID */
     struct soft_log_entry *log;             /* owned; a ring of SOFT_LOG_MAX, made when first used */
     uint64_t log_seq;
 };

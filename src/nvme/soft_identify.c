@@ -26,7 +26,8 @@ static uint16_t identify_ctrl(const struct soft_drive *drive, uint16_t cntlid, s
     page->oacs = le16_of(
         (uint16_t)((profile->format ? NVME_OACS_FORMAT : 0) | (profile->ns_management ? NVME_OACS_NS_MANAGEMENT : 0)));
     page->acl = page->aerl = 3;
-    page->lpa = NVME_LPA_EFFECTS | NVME_LPA_EXTENDED;
+    page->lpa = (uint8_t)(NVME_LPA_EFFECTS | NVME_LPA_EXTENDED |
+                          (profile->smart_per_namespace ? NVME_LPA_SMART_NS : 0));
     page->elpe = 63;
     page->wctemp = le16_of(343);
     page->cctemp = le16_of(353);

@@ -23,10 +23,13 @@ static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, con
         return NVME_ST_LBA_RANGE;
     if (cmd->opcode == NVME_IO_READ) {
         drive->reads++;
+        drive->read_bytes += cmd->data_len;
         const bool ok = soft_media_read(drive->media, ns->media, first * block, cmd->data, cmd->data_len);
         return ok ? NVME_ST_OK : NVME_ST_READ_ERROR;
     }
     drive->writes++;
+    drive->written_bytes += zeroes ? 0 : cmd->data_len; /* "Data Units Written" does not count Write Zeroes */
+    drive->ns_written_bytes[cmd->nsid] += zeroes ? 0 : cmd->data_len;
     const uint64_t done = call->effect == SOFT_EFFECT_HALF ? (count + 1) / 2 : count;
     const bool ok = zeroes
                         ? soft_media_zero(drive->media, ns->media, first * block, done * block)

@@ -3,16 +3,33 @@
 
 #include <string.h>
 
-static size_t log_smart(const struct soft_drive *drive, struct nvme_wire_smart *page)
+/* Thousands of 512 bytes, rounded up. */
+static uint64_t units(uint64_t bytes)
 {
-    page->temperature = le16_of(303);
-    page->available_spare = 100;
-    page->spare_threshold = 10;
-    page->units_read = le128_of(drive->reads / 1000);
-    page->units_written = le128_of(drive->writes / 1000);
+    return (bytes + 511999) / 512000;
+}
+
+/* 02h, of the drive or (LPA bit 0) of one namespace: then what was written there, the rest is the drive's. 0: no such
+ * log. */
+static size_t log_smart(struct soft_drive *drive, uint32_t nsid, struct nvme_wire_smart *page)
+{
+    const struct soft_health *health = &drive->health;
+    const bool of_drive = nsid == 0 || nsid == NVME_NSID_ALL;
+    if (!of_drive && (nsid > SOFT_NS_MAX || soft_state_ns(&drive->state, nsid) == NULL))
+        return 0;
+    page->critical_warning = health->critical_warning;
+    page->temperature = le16_of(health->temperature_k);
+    page->available_spare = health->spare_percent;
+    page->spare_threshold = health->spare_threshold_percent;
+    page->percentage_used = health->used_percent;
+    page->units_read = le128_of(units(drive->read_bytes));
+    page->units_written = le128_of(health->units_written + units(drive->written_bytes));
+    if (!of_drive)
+        page->units_written = le128_of(units(drive->ns_written_bytes[nsid]));
     page->host_reads = le128_of(drive->reads);
     page->host_writes = le128_of(drive->writes);
-    page->power_on_hours = le128_of(drive->now_ms / 3600000);
+    page->power_on_hours = le128_of(health->power_on_hours + drive->now_ms / 3600000);
+    page->media_errors = le128_of(health->media_errors);
     return sizeof(*page);
 }
 
@@ -102,7 +119,7 @@ static size_t make_page(struct soft_drive *drive, const struct soft_call *call, 
     case NVME_LID_ERROR:
         return NVME_PAGE; /* no errors to tell of: entries with count 0 */
     case NVME_LID_SMART:
-        return log_smart(drive, at.smart);
+        return log_smart(drive, cmd->nsid, at.smart);
     case NVME_LID_CHANGED_NS:
         return log_changed(&drive->ctrls[call->cntlid - 1], cmd->cdw10 & 1u << 15, at.list);
     case NVME_LID_EFFECTS:
@@ -123,7 +140,8 @@ uint16_t soft_get_log(struct soft_drive *drive, struct soft_call *call)
     uint8_t page[NVME_PAGE] = {0};
     if (cmd->cdw10 & 0x7f00 || cmd->cdw11 >> 16 || cmd->cdw14 || cmd->cdw15 || cmd->data_len != want || offset % 4)
         return NVME_ST_INVALID_FIELD;
-    if (lid != NVME_LID_SANITIZE && cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL)
+    const bool of_one = lid == NVME_LID_SANITIZE || (lid == NVME_LID_SMART && drive->profile.smart_per_namespace);
+    if (!of_one && cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL)
         return NVME_ST_INVALID_FIELD;
     const size_t size = make_page(drive, call, page);
     if (size == 0)

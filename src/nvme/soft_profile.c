@@ -14,7 +14,7 @@ enum { LINE_MAX_LEN = 256 };
 
 enum key_kind { K_BOOL, K_SIZE, K_MS, K_NUMBER, K_HEX, K_TEXT, K_IDS, K_OTHER };
 
-enum key_other { OTHER_GRANULARITY, OTHER_LBA_FORMAT, OTHER_CRYPTO_RESULT, OTHER_RECLAIM, OTHER_SANITIZE, OTHER_FAULT };
+enum key_other { OTHER_GRANULARITY, OTHER_LBA_FORMAT, OTHER_CRYPTO_RESULT, OTHER_RECLAIM, OTHER_SANITIZE, OTHER_FAULT, OTHER_HEALTH };
 
 /* One line a key. `max` is the largest number, or the size of the text's field. */
 static const struct key {
@@ -57,6 +57,8 @@ static const struct key {
     {.name = "crypto_result", .kind = K_OTHER, .other = OTHER_CRYPTO_RESULT},
     {.name = "reclaim", .kind = K_OTHER, .other = OTHER_RECLAIM},
     {.name = "sanitize", .kind = K_OTHER, .other = OTHER_SANITIZE},
+    {.name = "smart_per_namespace", .kind = K_BOOL, FIELD(smart_per_namespace)},
+    {.name = "health", .kind = K_OTHER, .other = OTHER_HEALTH},
     {.name = "fault", .kind = K_OTHER, .other = OTHER_FAULT, .repeats = true},
 #undef FIELD
 };
@@ -84,6 +86,7 @@ void soft_profile_defaults(struct soft_profile *out)
         .progress = true,
         .write_zeroes = true,
         .deallocate = true,
+        .health = {.temperature_k = 303, .spare_percent = 100, .spare_threshold_percent = 10},
     };
 }
 
@@ -256,6 +259,8 @@ static bool set_other(struct soft_profile *out, enum key_other key, const char *
         return set_sanitize(out, value, err);
     case OTHER_FAULT:
         return set_fault(out, value, err);
+    case OTHER_HEALTH:
+        return soft_health_parse(value, &out->health, err);
     }
     return true;
 }

@@ -49,6 +49,15 @@ struct soft_fault {
 
 enum soft_ids { SOFT_IDS_UNIQUE, SOFT_IDS_ZERO, SOFT_IDS_REUSED }; /* reused: the same for the same NSID */
 
+/* What the SMART log says (Base 2.0, LID 02h). */
+struct soft_health {
+    uint8_t critical_warning;
+    uint16_t temperature_k;
+    uint8_t spare_percent, spare_threshold_percent, used_percent;
+    uint64_t media_errors, power_on_hours;
+    uint64_t units_written; /* of 512,000 bytes, before what is written from now on */
+};
+
 struct soft_lbaf {
     uint32_t block_bytes; /* a power of two from 512 to 65536 */
     uint16_t meta_bytes;
@@ -80,6 +89,8 @@ struct soft_profile {
     bool leaky_delete;               /* a new namespace shows what a deleted one held */
     bool interrupted_not_ready; /* after a format that a power cut interrupted: Namespace Not Ready until formatted */
     bool write_zeroes, deallocate; /* ONCS bits 3 and 2 */
+    bool smart_per_namespace;      /* LPA bit 0: the SMART log of one namespace counts what was written there */
+    struct soft_health health;
     struct soft_fault faults[SOFT_FAULTS_MAX];
     size_t fault_count;
 };
@@ -94,6 +105,9 @@ bool soft_profile_load(const char *dir, const char *name, struct soft_profile *o
 
 /* "format nth=1 count=1 kind=status:0x006"; nth and count may be left out (1 and 1). */
 bool soft_fault_parse(const char *text, struct soft_fault *out, struct err *err);
+/* "warning=1 temperature=85 spare=5 threshold=10 used=101 media_errors=3 hours=9 written=1000": words in any order;
+ * what is not named stays. Temperature in degrees Celsius. */
+bool soft_health_parse(const char *text, struct soft_health *out, struct err *err);
 /* "format", "create", "read"; "0xc1" where the opcode has no name. */
 const char *soft_opcode_name(bool io, uint8_t opcode, uint32_t cdw10, char to[16]);
 

@@ -58,7 +58,7 @@ bool post_adopt(struct call *call, json_t **out, struct err *err)
             return false;
     }
     json_t *json = object_new();
-    set_new(json, "drive", show_drive(&drive, false));
+    set_new(json, "drive", show_drive(call->service, &drive, false));
     set_new(json, "layout", jmap_write(&layout_jmap, &layout));
     set_new(json, "lines", show_layout_lines(&drive.report.seen, &layout));
     set_new(json, "lost", show_lost(&drive.report.seen));

@@ -86,6 +86,20 @@ static void attention_host(json_t *list, const struct row_host *row, bool up)
     }
 }
 
+/* Nothing is lost, but nothing of it is given out either, until somebody decides. */
+static void attention_drain(json_t *list, const struct service *service, const struct row_drive *row)
+{
+    char what[96], why[DRAIN_WHY_MAX + WHY_MAX], command[96];
+    const struct drive_drain drain = service_drive_drain(service, row);
+    if (!drain_is_on(&drain) || (row->report.adopt != ADOPT_DONE && row->report.adopt != ADOPT_CUTTING))
+        return;
+    service_drain_explain(row, &drain, why, sizeof(why));
+    snprintf(what, sizeof(what), "drive %s is drained", row->report.seen.ident.serial);
+    snprintf(command, sizeof(command), "nsmith drive %s %s", drain.health != 0 ? "show" : "resume",
+             row->report.seen.ident.serial);
+    attention_add(list, what, why, command);
+}
+
 static json_t *status_build(struct call *call, const struct rows *hosts, const struct rows *drives, const struct rows *slices)
 {
     json_t *json = object_new(), *by_state = object_new(), *attention = list_new();
@@ -94,8 +108,10 @@ static json_t *status_build(struct call *call, const struct rows *hosts, const s
         const struct row_host *host = rows_at(hosts, i);
         attention_host(attention, host, service_host_up(call->service, &host->name, call->now_ms));
     }
-    for (size_t i = 0; i < drives->count; i++)
+    for (size_t i = 0; i < drives->count; i++) {
         attention_drive(attention, rows_at(drives, i));
+        attention_drain(attention, call->service, rows_at(drives, i));
+    }
     for (size_t i = 0; i < slices->count; i++) {
         const struct row_slice *row = rows_at(slices, i);
         counts[row->slice.state]++;
@@ -193,7 +209,7 @@ bool get_drives(struct call *call, json_t **out, struct err *err)
         return false;
     json_t *list = list_new();
     for (size_t i = 0; i < rows.count; i++)
-        list_add(list, show_drive(rows_at(&rows, i), false));
+        list_add(list, show_drive(call->service, rows_at(&rows, i), false));
     *out = items(list);
     return true;
 }
@@ -205,7 +221,7 @@ bool get_drive(struct call *call, json_t **out, struct err *err)
     text_cut(host.v, sizeof(host.v), query(call, "host"));
     if (!service_drive_find(call->service, call->args[0], &host, &row, err))
         return false;
-    *out = show_drive(&row, true);
+    *out = show_drive(call->service, &row, true);
     return true;
 }
 

@@ -27,7 +27,33 @@ static uint64_t drive_bytes(const struct drive_seen *seen)
     return sum;
 }
 
-json_t *show_drive(const struct row_drive *row, bool with_seen)
+/* What a drive's health means here: {"level", "reasons": [...]} into "health", and whether it is drained, why and by
+ * whom. */
+static void show_health(const struct service *service, const struct row_drive *row, json_t *health, json_t *drive)
+{
+    const struct drive_drain drain = service_drive_drain(service, row);
+    json_t *reasons = json_array();
+    must(reasons != NULL);
+    for (unsigned r = 0; r < HEALTH_REASON_COUNT; r++)
+        if (((drain.state.drains | drain.state.warns) & 1u << r) != 0)
+            must(json_array_append_new(reasons, json_string(health_reason_text((enum health_reason)r))) == 0);
+    set_text(health, "level", health_level_words[drain.state.level]);
+    set_new(health, "reasons", reasons);
+    set_new(health, "accepted", json_boolean(drain.state.drains != drain.health));
+    if (!drain_is_on(&drain))
+        return;
+    char why[DRAIN_WHY_MAX + WHY_MAX];
+    json_t *one = object_new();
+    service_drain_explain(row, &drain, why, sizeof(why));
+    set_new(one, "by_person", json_boolean(drain.person));
+    set_new(one, "by_health", json_boolean(drain.health != 0));
+    set_text(one, "why", why);
+    if (drain.person)
+        set_u64(one, "since_ms", row->drained_ms);
+    set_new(drive, "drained", one);
+}
+
+json_t *show_drive(const struct service *service, const struct row_drive *row, bool with_seen)
 {
     const struct drive_report *report = &row->report;
     const struct drive_seen *seen = &report->seen;
@@ -53,7 +79,8 @@ json_t *show_drive(const struct row_drive *row, bool with_seen)
     }
     set_u64(json, "orphans", report->orphans);
     json_t *all = jmap_write(&drive_seen_jmap, seen);
-    set_new(json, "health", json_incref(json_object_get(all, "health")));
+    set_new(json, "health", json_copy(json_object_get(all, "health")));
+    show_health(service, row, json_object_get(json, "health"), json);
     if (with_seen)
         set_new(json, "seen", json_incref(all));
     json_decref(all);

@@ -1,4 +1,5 @@
 /* nsmithd - API, database, scheduler. Needs no privileges. One loop, one thread: a request is one transaction. */
+#include "base/ini.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/stdfd.h"
@@ -20,7 +21,7 @@
 enum { LISTEN_MAX = 4 };
 
 struct options {
-    const char *state, *run, *database, *name;
+    const char *state, *run, *database, *name, *config; /* config NULL: the usual files */
     const char *listen[LISTEN_MAX];
     size_t listen_count;
 };
@@ -35,6 +36,33 @@ static uint64_t clock_ms(clockid_t id)
 static uint64_t unix_ms(void)
 {
     return clock_ms(CLOCK_REALTIME);
+}
+
+/* nsmithd.conf; what is not given is core/health.c's default. */
+static const struct ini_key config_keys[] = {
+#define LIMIT(member, most)                                                        \
+    {                                                                              \
+        INI(INI_U32, "health", #member, struct health_limits, member), .max = most \
+    }
+    LIMIT(spare_margin_percent, 100),
+    LIMIT(used_warn_percent, 255),
+    LIMIT(used_drain_percent, 255),
+    LIMIT(media_errors_warn, UINT32_MAX),
+    LIMIT(media_errors_drain, UINT32_MAX),
+    LIMIT(temperature_warn_c, 200),
+    LIMIT(temperature_drain_c, 200),
+    LIMIT(temperature_hysteresis_c, 100),
+#undef LIMIT
+    {INI(INI_BOOL, "health", "unknown_drains", struct health_limits, unknown_drains)},
+};
+static const struct ini_map config_ini = INI_MAP(struct health_limits, config_keys);
+
+static bool config_read(const char *path, struct health_limits *out, struct err *err)
+{
+    static const char *const roots[] = {"/usr/lib/nsmith", "/run/nsmith", "/etc/nsmith"};
+    *out = health_defaults;
+    return path != NULL ? ini_load_file(&config_ini, path, out, err)
+                        : ini_load(&config_ini, roots, sizeof(roots) / sizeof(roots[0]), "nsmithd", out, err);
 }
 
 static bool make_dir(const char *path, mode_t mode, struct err *err)
@@ -65,6 +93,7 @@ static bool serve(const struct options *options, int signals, struct err *err)
     struct service service;
     struct api api = {.service = &service, .unix_ms = unix_ms};
     struct http_server *server = NULL;
+    struct health_limits limits;
     uint64_t seed;
     snprintf(path, sizeof(path), "%s/nsmithd.db", options->state);
     snprintf(default_listen, sizeof(default_listen), "unix:%s/nsmithd.sock", options->run);
@@ -72,12 +101,15 @@ static bool serve(const struct options *options, int signals, struct err *err)
         listen[i] = options->listen[i];
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return err_sys(err, errno, "cannot get random numbers");
-    if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err))
+    if (!config_read(options->config, &limits, err) || !make_dir(options->state, 0700, err) ||
+        !make_dir(options->run, 0755, err))
         return false;
     if (options->database != NULL ? !store_pg_open(options->database, &store, err) : !store_sqlite_open(path, &store, err))
         return false;
-    bool ok = service_open(&service, &store, seed, err) &&
-              http_server_open(listen, options->listen_count > 0 ? options->listen_count : 1, api_handle, &api, &server, err);
+    bool ok = service_open(&service, &store, seed, err);
+    service.limits = limits;
+    ok = ok && http_server_open(listen, options->listen_count > 0 ? options->listen_count : 1, api_handle, &api,
+                                &server, err);
     if (ok) {
         api.server = server;
         http_server_name(server, options->name);
@@ -98,15 +130,21 @@ static const char usage[] =
     "  --run DIR         the socket (default /run/nsmith)\n"
     "  --listen ADDRESS  unix:/path or tcp:127.0.0.1:PORT; up to 4 (default unix:RUN/nsmithd.sock)\n"
     "  --name NAME       a name of this server besides localhost, by which it may be asked over TCP\n"
+    "  --config FILE     only this one (default nsmithd.conf and nsmithd.conf.d in /usr/lib, /run and /etc/nsmith)\n"
     "  --help, --version\n";
 
 /* Exit code of a run that ends before it began, or -1. */
 static int options_read(int argc, char **argv, struct options *options)
 {
-    static const struct option longs[] = {{"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
-                                          {"listen", required_argument, NULL, 'l'}, {"database", required_argument, NULL, 'd'},
-                                          {"name", required_argument, NULL, 'n'},   {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},      {0}};
+    static const struct option longs[] = {{"state", required_argument, NULL, 's'},
+                                          {"run", required_argument, NULL, 'r'},
+                                          {"listen", required_argument, NULL, 'l'},
+                                          {"database", required_argument, NULL, 'd'},
+                                          {"name", required_argument, NULL, 'n'},
+                                          {"config", required_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -128,6 +166,9 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 'n':
             options->name = optarg;
+            break;
+        case 'c':
+            options->config = optarg;
             break;
         case 'h':
             fputs(usage, stdout);

@@ -44,8 +44,8 @@ static bool find_adopted(struct service *service, const char *serial, const stru
     return err_hint(err, "nothing of it is given out anyway");
 }
 
-bool service_drain(struct service *service, const char *serial, const struct name *host, const char *why, uint64_t now_ms,
-                   struct row_drive *out, struct err *err)
+bool service_drain(struct service *service, const char *serial, const struct name *host, const char *why,
+                   uint64_t now_ms, struct row_drive *out, struct err *err)
 {
     struct row_drive row;
     if (!find_adopted(service, serial, host, &row, err))

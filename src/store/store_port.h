@@ -21,7 +21,6 @@
 #define NSMITH_STORE_PORT_H
 
 #include "base/err.h"
-#include "core/health.h"
 #include "model/erasure.h"
 #include "model/sync.h"
 

@@ -54,13 +54,6 @@ static const struct jfield host_fields[] = {
 };
 static const struct jmap host_jmap = JMAP(struct row_host, host_fields);
 
-static const struct jfield health_fields[] = {
-    {JENUM(struct health_state, level, health_level_words)},
-    {JU32(struct health_state, drains)},
-    {JU32(struct health_state, warns)},
-};
-static const struct jmap health_jmap = JMAP(struct health_state, health_fields);
-
 static const struct jfield drive_fields[] = {
     {JSTR(struct row_drive, key)},
     {JID(struct row_drive, host)},
@@ -69,7 +62,7 @@ static const struct jfield drive_fields[] = {
     {JBOOL(struct row_drive, wanted)},
     {JID(struct row_drive, adoption), .optional = true},
     {JOBJ(struct row_drive, layout, layout_jmap), .optional = true},
-    {JOBJ(struct row_drive, health, health_jmap), .optional = true},
+    {JOBJ(struct row_drive, health, health_state_jmap), .optional = true},
     {JU32(struct row_drive, health_accepted), .optional = true},
     {JBOOL(struct row_drive, drained), .optional = true},
     {JSTR(struct row_drive, drain_why), .optional = true},

@@ -319,6 +319,30 @@ static void test_no_hosts_and_little_room(void **state)
     }
 }
 
+static void test_slices_on_drained_drives_are_counted(void **state)
+{
+    (void)state;
+    struct fleet fleet = {.count = 0};
+    struct sched_answer answer;
+    char text[200];
+    const struct sched_request request = {.class = {"500G"}, .slices = 3}, less = {.class = {"500G"}, .slices = 2};
+    fleet_add(&fleet, "h1", "aab");
+    fleet_add(&fleet, "h2", "aa");
+    fleet_add(&fleet, "h3", "a");
+    fleet.hosts[0].left_out = 9; /* it has enough all the same */
+    fleet.hosts[1].left_out = 1;
+    fleet.hosts[2].left_out = 2;
+    sched_place(fleet.hosts, fleet.count, &request, &answer);
+    assert_true(answer.placed);
+    assert_int_equal(answer.host, 0);
+    assert_int_equal(answer.refusal[SCHED_SLICES].left_out, 3);
+    sched_place(&fleet.hosts[2], 1, &less, &answer);
+    assert_false(answer.placed); /* what is left out is not given out */
+    sched_explain(&less, &answer, text, sizeof(text));
+    assert_string_equal(text, "no host fits: 1 of 1 has too few free slices of class 500G (needed 2, most 1; 2 more on "
+                              "drained drives)");
+}
+
 /* ---- any fleet -------------------------------------------------------------------------------------------------- */
 
 static void random_fleet(struct rng *rng, struct fleet *fleet)
@@ -563,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_typed_reasons), cmocka_unit_test(test_no_hosts_and_little_room),
         cmocka_unit_test(test_any_fleet),     cmocka_unit_test(test_slices_are_conserved),
         cmocka_unit_test(test_largest_host),  cmocka_unit_test(test_bugs_end_the_process),
+        cmocka_unit_test(test_slices_on_drained_drives_are_counted),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

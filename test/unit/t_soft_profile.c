@@ -30,6 +30,9 @@ static void test_profile_text(void **state)
         {"capacity = 1TB\nns_management = no\nfactory_namespace = no\n", "needs factory_namespace", ""},
         {"capacity = 1TB\nfault = format kind=lied\n", "line 2: cannot read the fault", "kinds are"},
         {"capacity = 1TB\nsanitize = block magic\n", "'magic' is none of", ""},
+        {"capacity = 1TB\nhealth = used=90 temperature=45 warning=1\n", NULL, NULL},
+        {"capacity = 1TB\nhealth = used=256\n", "'used' is not a number up to 255", ""},
+        {"capacity = 1TB\nhealth = worn=5\n", "there is no 'worn'", "there are warning, temperature"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct soft_profile profile;
