@@ -204,6 +204,8 @@ static void record_begin(const struct work *work, struct erasure *record)
                                .size_bytes = order->ns.size_bytes,
                                .block_bytes = work->ns->block_bytes,
                                .method = order->method,
+                               .wear_out = order->wear_out,
+                               .wear_back = order->wear_back,
                                .started_ms = work->env->unix_ms(work->env->ctx)};
     text_cut(record->host.v, sizeof(record->host.v), work->env->host);
     text_cut(record->firmware, sizeof(record->firmware), order->firmware);

@@ -4,6 +4,7 @@
  *   {"nsmith":"erasure/1","prev":"<hex SHA-256 of the record before, zeros for the first>","erasure":{...erasure_jmap...},
  *    "public_key":"<hex>","signature":"<hex Ed25519 over everything before this member, that is over the compact
  *    text of the object without "signature">"}
+ *   - Members of "erasure" that hold nothing and are optional (wear_out, wear_back) are left out.
  *   - Its hash is the SHA-256 of the whole compact text.
  *   - Any change of any byte makes cert_verify() fail, and tells which check failed.
  *   - A certificate is such a record whose verdict is "verified"; it can be checked offline with the public key. */

@@ -24,6 +24,39 @@ static const struct column disk_columns[] = {
     {"PATH", "path", COL_TEXT, false, NULL},
 };
 
+/* Data units of the SMART log are 512,000 bytes. */
+static void own_written(const json_t *wear, char cell[CELL_MAX])
+{
+    char size[TEXT_SIZE_MAX];
+    if (json_object_get(wear, "units_written") != NULL)
+        text_cut(cell, CELL_MAX, text_gb(size, cli_u64(wear, "units_written") * 512000));
+}
+
+static void own_counted(const json_t *wear, char cell[CELL_MAX])
+{
+    const uint64_t slices = cli_u64(wear, "of_slices");
+    if (slices == 1)
+        text_cut(cell, CELL_MAX, "this slice");
+    else
+        snprintf(cell, CELL_MAX, "whole drive, shared by %ju slices", (uintmax_t)slices);
+}
+
+static void own_used(const json_t *wear, char cell[CELL_MAX])
+{
+    const json_t *out = json_object_get(wear, "out"), *now = json_object_get(wear, "now");
+    if (now != NULL)
+        snprintf(cell, CELL_MAX, "%ju%% -> %ju%%", (uintmax_t)cli_u64(out, "used_percent"),
+                 (uintmax_t)cli_u64(now, "used_percent"));
+}
+
+static const struct column wear_columns[] = {
+    {"SLICE", "slice", COL_TEXT, false, NULL},
+    {"WRITTEN", NULL, COL_OWN, false, own_written},
+    {"COUNTED", NULL, COL_OWN, false, own_counted},
+    {"WORN", NULL, COL_OWN, false, own_used},
+};
+
+static const struct columns wear_table = {wear_columns, sizeof(wear_columns) / sizeof(wear_columns[0])};
 static const struct columns claim_table = {claim_columns, sizeof(claim_columns) / sizeof(claim_columns[0])};
 static const struct columns disk_table = {disk_columns, sizeof(disk_columns) / sizeof(disk_columns[0])};
 
@@ -77,7 +110,14 @@ bool cmd_claim_show(struct cli *cli, struct err *err)
     }
     if (!cli_show(cli, &claim_table, claim, err))
         return false;
-    if (cli_has(cli, OPT_JSON) || cli_has(cli, OPT_OUTPUT) || json_object_get(claim, "disks") == NULL)
+    if (cli_has(cli, OPT_JSON) || cli_has(cli, OPT_OUTPUT))
+        return true;
+    if (json_array_size(json_object_get(claim, "wear")) > 0) {
+        putchar('\n');
+        if (!cli_table(cli, &wear_table, json_object_get(claim, "wear"), err))
+            return false;
+    }
+    if (json_object_get(claim, "disks") == NULL)
         return true;
     putchar('\n');
     if (!cli_table(cli, &disk_table, json_object_get(claim, "disks"), err))

@@ -20,6 +20,30 @@ static void own_model(const json_t *erasure, char cell[CELL_MAX])
     text_cut(cell, CELL_MAX, cli_text(json_object_get(erasure, "drive"), "model"));
 }
 
+/* What the tenant before had written, as the drive counted (units of 512,000 bytes). */
+static void own_written(const json_t *erasure, char cell[CELL_MAX])
+{
+    char size[TEXT_SIZE_MAX];
+    const json_t *out = json_object_get(erasure, "wear_out"), *back = json_object_get(erasure, "wear_back");
+    const uint64_t from = cli_u64(out, "units_written"), to = cli_u64(back, "units_written");
+    const uint64_t slices = cli_u64(out, "of_slices");
+    if (out == NULL || back == NULL || to < from)
+        return;
+    text_gb(size, (to - from) * 512000);
+    if (slices == 1)
+        text_cut(cell, CELL_MAX, size);
+    else
+        snprintf(cell, CELL_MAX, "%s (whole drive, shared by %ju slices)", size, (uintmax_t)slices);
+}
+
+static void own_worn(const json_t *erasure, char cell[CELL_MAX])
+{
+    const json_t *out = json_object_get(erasure, "wear_out"), *back = json_object_get(erasure, "wear_back");
+    if (out != NULL && back != NULL)
+        snprintf(cell, CELL_MAX, "%ju%% -> %ju%%", (uintmax_t)cli_u64(out, "used_percent"),
+                 (uintmax_t)cli_u64(back, "used_percent"));
+}
+
 static const struct column erasure_columns[] = {
     {"ID", "id", COL_TEXT, false, NULL},
     {"HOST", "host", COL_TEXT, false, NULL},
@@ -46,6 +70,8 @@ static const struct column erasure_columns[] = {
     {"ZERO", "found_zero", COL_NUMBER, true, NULL},
     {"SEED", "sample_seed", COL_TEXT, true, NULL},
     {"SOFTWARE", "software", COL_TEXT, true, NULL},
+    {"TENANT-WROTE", NULL, COL_OWN, true, own_written},
+    {"WORN", NULL, COL_OWN, true, own_worn},
 };
 
 static const struct columns erasure_table = {erasure_columns, sizeof(erasure_columns) / sizeof(erasure_columns[0])};

@@ -135,8 +135,10 @@ static void slice_towards_want(struct host *host, struct host_slice *slice)
         return;
     }
     const bool held = row->state == SLICE_CLAIMED || row->state == SLICE_ATTACHED || row->state == SLICE_QUARANTINED;
-    if (row->state == SLICE_FREE || (held && !vm_holds(host, &row->owner)))
+    if (row->state == SLICE_FREE || (held && !vm_holds(host, &row->owner))) {
         slice_do(slice, &(struct slice_event){.kind = SLICE_RELEASE, .generation = want->generation});
+        wear_let_go(host, slice);
+    }
 }
 
 static void slices_decide(struct host *host)
@@ -147,7 +149,7 @@ static void slices_decide(struct host *host)
             continue;
         if (slice->want_known)
             slice_towards_want(host, slice);
-        if (slice->slice.state == SLICE_CLAIMED && slice->node_known) {
+        if (slice->slice.state == SLICE_CLAIMED && slice->node_known && wear_give(host, slice)) {
             slice_do(slice, &(struct slice_event){.kind = SLICE_HANDED_OUT, .seq = ++host->seq});
             host->changed = true;
         }

@@ -45,6 +45,7 @@ struct host_drive {
     bool changed;
     bool present;          /* the last listing showed it */
     bool scanned;          /* seen is newer than the last order */
+    bool look_again;       /* the scan under way may have begun too early for what has happened since */
     uint64_t scanned_ms;
     struct drive_seen seen;
     bool busy;             /* an order is under way */
@@ -148,6 +149,7 @@ struct order {
     enum erase_method method;
     uint64_t generation;
     uint8_t seed[16];
+    struct wear wear_out, wear_back; /* for the record */
     struct erasure_id erasure;
     char firmware[9]; /* for the record */
     /* VM orders */

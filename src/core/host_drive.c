@@ -311,6 +311,7 @@ static void ours_compare(struct host *host, struct host_drive *drive)
     for (size_t i = 0; i < host->slice_count; i++)
         if (slice_on(&host->slices[i], drive))
             slice_compare(&host->slices[i], drive_ns(&drive->seen, host->slices[i].slice.nsid));
+    wear_look(host, drive);
     drive->orphans = 0;
     if (drive->layout.provider == PROVIDER_NAMESPACE)
         for (size_t i = 0; i < drive->seen.ns_count; i++) {
@@ -338,7 +339,7 @@ void drive_saw(struct host *host, const struct host_event *event)
     if (wanted_fresh && !event->fresh)
         return; /* an older order; the fresh look comes next */
     drive->seen = *event->seen;
-    drive->scanned = true;
+    drive->scanned = !drive->look_again;
     drive->scanned_ms = event->now_ms;
     drive->failures = drive_is_ours(drive) ? drive->failures : 0;
     if (drive->adopt == ADOPT_NONE)

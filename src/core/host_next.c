@@ -142,6 +142,8 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
         order->slice = slice->slice.id;
         order->generation = slice->slice.generation;
         order->block_bytes = slice->slice.block_bytes;
+        order->wear_out = slice->slice.wear_out;
+        order->wear_back = slice->slice.wear_back;
         order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
         for (size_t k = 0; k < sizeof(order->seed); k += 8) {
             const uint64_t bits = rng_next(&host->rng);
@@ -189,6 +191,7 @@ static void drive_decide(struct host *host, struct host_drive *drive, uint64_t n
     if (!drive->scanned || now_ms - drive->scanned_ms >= RESCAN_MS) {
         struct order *order = drive_order(out, drive, ORDER_SCAN);
         order->fresh = !drive_is_ours(drive);
+        drive->look_again = false;
         return;
     }
     if (drive_is_ours(drive))

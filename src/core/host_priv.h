@@ -1,6 +1,6 @@
 /* host_priv.h - what the files of the agent's mind share among themselves: host.c (events, wants, report),
- * host_drive.c (adoption, what a scan shows), host_next.c (the next order), host_done.c (how one ended), host_vm.c
- * (domains). Nobody else includes it. */
+ * host_drive.c (adoption, what a scan shows), host_next.c (the next order), host_done.c (how one ended), host_wear.c
+ * (wear per claim), host_vm.c (domains). Nobody else includes it. */
 #ifndef NSMITH_HOST_PRIV_H
 #define NSMITH_HOST_PRIV_H
 
@@ -43,6 +43,11 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
 void drive_said(struct host *host, const struct host_event *event);
 void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 void drive_want(struct host *host, const struct want_drive *want);
+
+/* Takes the reading with which a slice is handed out; false: the next scan is waited for. */
+bool wear_give(struct host *host, struct host_slice *slice);
+void wear_let_go(struct host *host, const struct host_slice *slice); /* its owner has; a new reading is due */
+void wear_look(struct host *host, const struct host_drive *drive);   /* after a scan */
 
 void vm_want(struct host *host, const struct want_vm *want);
 void vms_listed(struct host *host, const struct host_event *event);

@@ -61,6 +61,7 @@ static const struct jfield caps_fields[] = {
     {JBOOL(struct drive_caps, sanitize_over)},
     {JBOOL(struct drive_caps, sanitize_ns)},
     {JBOOL(struct drive_caps, granularity_list)},
+    {JBOOL(struct drive_caps, smart_per_namespace), .optional = true},
     {JBOOL(struct drive_caps, write_zeroes)},
     {JBOOL(struct drive_caps, deallocate)},
     {JU32(struct drive_caps, nn)},
@@ -92,6 +93,13 @@ const char *const health_level_words[HEALTH_LEVEL_COUNT] = {
 #undef X
 };
 
+static const struct jfield wear_fields[] = {
+    {JU64(struct wear, units_written)},
+    {JU32(struct wear, of_slices)},
+    {JU32(struct wear, used_percent)},
+};
+const struct jmap wear_jmap = JMAP(struct wear, wear_fields);
+
 static const struct jfield health_state_fields[] = {
     {JENUM(struct health_state, level, health_level_words)},
     {JU32(struct health_state, drains)},
@@ -108,6 +116,8 @@ static const struct jfield ns_fields[] = {
     {JU64(struct ns_seen, used_blocks)},
     {JU64(struct ns_seen, nvmcap_bytes)},
     {JBOOL(struct ns_seen, shared)},
+    {JBOOL(struct ns_seen, counts_units), .optional = true},
+    {JU64(struct ns_seen, units_written), .optional = true},
     {JHEX(struct ns_seen, nguid), .optional = true},
     {JHEX(struct ns_seen, eui64), .optional = true},
     {JSTR(struct ns_seen, path), .optional = true},

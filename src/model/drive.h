@@ -35,6 +35,7 @@ struct drive_caps {
     bool sanitize_over;    /* SANICAP bit 2 */
     bool sanitize_ns;      /* commands supported log lists Sanitize Namespace (8Ch) */
     bool granularity_list; /* CTRATT bit 7: NSG and NCG below are the drive's own, else they are 0 */
+    bool smart_per_namespace; /* LPA bit 0 */
     bool write_zeroes;     /* ONCS bit 3 */
     bool deallocate;       /* ONCS bit 2 */
     uint32_t nn;           /* NN: highest NSID */
@@ -56,6 +57,8 @@ struct ns_seen {
     uint64_t used_blocks;  /* NUSE */
     uint64_t nvmcap_bytes; /* what it costs the drive (NVMCAP), 0: not reported */
     bool shared;           /* NMIC bit 0 */
+    bool counts_units;     /* units_written is its own (LPA bit 0) */
+    uint64_t units_written;
     uint8_t nguid[16];     /* all zero: none */
     uint8_t eui64[8];      /* all zero: none */
     char path[PATH_TEXT_MAX]; /* of the block device or file, empty: none (yet) */
@@ -105,6 +108,14 @@ struct drive_health {
     uint64_t media_errors, power_on_hours, units_written; /* units of 512,000 bytes */
 };
 
+/* A reading of how much was written, for the difference of two. No padding: it is part of signed records. */
+struct wear {
+    uint64_t units_written; /* of 512,000 bytes */
+    uint32_t of_slices;     /* whose count it is: 1: the slice's alone, more: of all slices of its drive, 0: no reading */
+    uint32_t used_percent;  /* of the drive */
+};
+_Static_assert(sizeof(struct wear) == 16, "no padding");
+
 #define HEALTH_LEVELS(X)         \
     X(HEALTH_UNKNOWN, "unknown") \
     X(HEALTH_OK, "ok")           \
@@ -140,6 +151,6 @@ struct drive_seen {
 /* NULL when the drive has no such namespace. */
 const struct ns_seen *drive_ns(const struct drive_seen *drive, struct nsid nsid);
 
-extern const struct jmap drive_ident_jmap, drive_seen_jmap, health_state_jmap;
+extern const struct jmap drive_ident_jmap, drive_seen_jmap, health_state_jmap, wear_jmap;
 
 #endif

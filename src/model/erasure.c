@@ -65,5 +65,7 @@ static const struct jfield erasure_fields[] = {
     {JHEX(struct erasure, sample_seed)},
     {JSTR(struct erasure, software)},
     {JSTR(struct erasure, note)},
+    {JOBJ(struct erasure, wear_out, wear_jmap), .optional = true},
+    {JOBJ(struct erasure, wear_back, wear_jmap), .optional = true},
 };
 const struct jmap erasure_jmap = JMAP(struct erasure, erasure_fields);

@@ -65,6 +65,8 @@ struct erasure {
     uint8_t sample_seed[16];   /* which blocks: see core/erase.h */
     char software[32];         /* "nsmith-agent 0.1.0" */
     char note[WHY_MAX];
+    struct wear wear_out, wear_back; /* around the last tenant, as the drive counted: when it was handed out, and when
+                                      * that one had let it go. Zeros: no tenant, or the drive does not count */
 };
 
 extern const struct jmap erasure_jmap;

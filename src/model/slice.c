@@ -30,6 +30,8 @@ static const struct jfield slice_fields[] = {
     {JU64(struct slice, attached_seq)},
     {JU64(struct slice, erased_seq)},
     {JID(struct slice, erasure), .optional = true},
+    {JOBJ(struct slice, wear_out, wear_jmap), .optional = true},
+    {JOBJ(struct slice, wear_back, wear_jmap), .optional = true},
     {JU32(struct slice, retries), .optional = true},
     {JU8(struct slice, progress_percent), .optional = true},
     {JSTR(struct slice, why), .optional = true},

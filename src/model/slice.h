@@ -9,6 +9,7 @@
 #define NSMITH_SLICE_H
 
 #include "base/jmap.h"
+#include "model/drive.h"
 #include "model/ids.h"
 
 #define SLICE_STATES(X)                                                                                                \
@@ -47,6 +48,8 @@ struct slice {
     uint64_t attached_seq; /* ledger number of the last hand-out, 0: never */
     uint64_t erased_seq;   /* ledger number of the last verified erase, 0: never */
     struct erasure_id erasure; /* the last verified one */
+    struct wear wear_out;      /* when it was handed out last */
+    struct wear wear_back;     /* and when that owner had let it go, before it was erased */
     uint32_t retries;      /* the highest `retry` of an operator that was carried out */
     uint8_t progress_percent; /* of the erase under way; not durable */
     char why[WHY_MAX];     /* quarantined, or waiting: what for */

@@ -51,6 +51,7 @@ static void caps_in(const struct nvme_wire_ctrl *page, struct drive_caps *caps)
         .sanitize_block = sanicap & NVME_SANICAP_BLOCK,
         .sanitize_over = sanicap & NVME_SANICAP_OVERWRITE,
         .granularity_list = le32_get(page->ctratt) & NVME_CTRATT_GRANULARITY,
+        .smart_per_namespace = page->lpa & NVME_LPA_SMART_NS,
         .write_zeroes = oncs & NVME_ONCS_WRITE_ZEROES,
         .deallocate = oncs & NVME_ONCS_DSM,
         .nn = nn,
@@ -99,7 +100,8 @@ void nvme_build_ctrl(const struct nvme_ctrl_page *from, struct nvme_wire_ctrl *p
         .ctratt = le32_of(bit(caps->granularity_list, NVME_CTRATT_GRANULARITY)),
         .oacs = le16_of(
             (uint16_t)(bit(caps->ns_management, NVME_OACS_NS_MANAGEMENT) | bit(caps->format, NVME_OACS_FORMAT))),
-        .lpa = (uint8_t)bit(from->effects_log, NVME_LPA_EFFECTS),
+        .lpa = (uint8_t)(bit(from->effects_log, NVME_LPA_EFFECTS) |
+                         bit(from->caps.smart_per_namespace, NVME_LPA_SMART_NS)),
         .tnvmcap = le128_of(caps->total_bytes),
         .unvmcap = le128_of(caps->free_bytes),
         .sanicap =

@@ -110,12 +110,25 @@ static bool scan_namespaces(struct nvme_dev *dev, struct drive_seen *out, struct
 }
 
 /* Health is best effort: a drive that does not say is none the less usable. */
-static void scan_health(struct nvme_dev *dev, struct drive_health *out)
+static bool ask_health(struct nvme_dev *dev, uint32_t nsid, struct drive_health *out)
 {
     union nvme_page page;
     struct err ignored = {0};
-    if (nvme_get_log(dev, NVME_LID_SMART, NVME_NSID_ALL, sizeof(struct nvme_wire_smart), &page, &ignored))
-        nvme_parse_smart(&page, sizeof(page), out, &ignored);
+    return nvme_get_log(dev, NVME_LID_SMART, nsid, sizeof(struct nvme_wire_smart), &page, &ignored) &&
+           nvme_parse_smart(&page, sizeof(page), out, &ignored);
+}
+
+/* Where the drive counts by namespace (LPA bit 0), that is asked too: then the wear of a claim is its own. */
+static void scan_health(struct nvme_dev *dev, struct drive_seen *out)
+{
+    ask_health(dev, NVME_NSID_ALL, &out->health);
+    for (size_t i = 0; out->caps.smart_per_namespace && i < out->ns_count; i++) {
+        struct drive_health health;
+        struct ns_seen *ns = &out->ns[i];
+        ns->counts_units = ns->attached && ask_health(dev, ns->nsid.v, &health);
+        if (ns->counts_units)
+            ns->units_written = health.units_written;
+    }
 }
 
 /* Some controllers claim namespace management (OACS bit 3) and refuse the command; QEMU's does. Their list of supported
@@ -145,7 +158,7 @@ bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err)
         !nvme_ask_supported(dev, &ctrl, NVME_OP_SANITIZE_NS, &seen.caps.sanitize_ns, err) ||
         !scan_management(dev, &ctrl, &seen.caps, err)) /* last: the lists above depend on what it claims */
         return err_wrap(err, "drive '%s'", ctrl.ident.serial);
-    scan_health(dev, &seen.health);
+    scan_health(dev, &seen);
     *out = seen;
     return true;
 }

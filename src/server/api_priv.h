@@ -38,6 +38,7 @@ json_t *items(json_t *list);
 
 json_t *show_drive(const struct service *service, const struct row_drive *row, bool with_seen);
 json_t *show_slice(struct service *service, const struct row_slice *row, struct err *err); /* NULL: err */
+json_t *show_wear(struct service *service, const struct row_slice *row, struct err *err); /* NULL: err; may be {} */
 json_t *show_claim(const struct row_claim *row);
 json_t *show_vm(struct service *service, const struct row_vm *row, struct err *err); /* NULL: err */
 json_t *show_layout_lines(const struct drive_seen *drive, const struct layout *layout);

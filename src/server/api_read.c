@@ -363,13 +363,38 @@ static bool show_disks(struct call *call, const struct row_claim *claim, json_t 
     return ok;
 }
 
+/* What was written since the slices were handed out. */
+static bool claim_wear(struct call *call, const struct row_claim *claim, json_t *json, struct err *err)
+{
+    json_t *list = list_new();
+    set_new(json, "wear", list);
+    for (size_t i = 0; i < claim->slice_count; i++) {
+        struct row_slice row;
+        bool found;
+        if (!call->service->store->get(call->service->store->self, ROW_SLICE, claim->slices[i].v, &row, &found, err))
+            return false;
+        if (!found || !claim_id_eq(&row.slice.owner, &claim->id))
+            continue;
+        json_t *wear = show_wear(call->service, &row, err);
+        if (wear == NULL)
+            return false;
+        if (json_object_size(wear) > 0) {
+            set_text(wear, "slice", row.slice.id.v);
+            set_text(wear, "drive", row.slice.drive);
+            json_array_append(list, wear);
+        }
+        json_decref(wear);
+    }
+    return true;
+}
+
 bool get_claim(struct call *call, json_t **out, struct err *err)
 {
     struct row_claim row;
     if (!must_get(call->service, ROW_CLAIM, "claim", call->args[0], &row, err))
         return err_hint(err, "see the claims with: nsmith claim ls");
     json_t *json = show_claim(&row);
-    if (row.state == CLAIM_READY && !show_disks(call, &row, json, err)) {
+    if (!claim_wear(call, &row, json, err) || (row.state == CLAIM_READY && !show_disks(call, &row, json, err))) {
         json_decref(json);
         return false;
     }

@@ -117,6 +117,44 @@ static bool claim_vm(struct service *service, const struct claim_id *id, struct 
     return true;
 }
 
+/* The reading of the last scan, as core/host_wear.c takes it. */
+static struct wear wear_now(const struct row_drive *drive, const struct slice *slice)
+{
+    const struct drive_seen *seen = &drive->report.seen;
+    const struct ns_seen *ns = drive_ns(seen, slice->nsid);
+    const bool own = ns != NULL && ns->counts_units;
+    if (!seen->health.known)
+        return (struct wear){0};
+    return (struct wear){.units_written = own ? ns->units_written : seen->health.units_written,
+                         .of_slices = slice->wear_out.of_slices,
+                         .used_percent = seen->health.used_percent};
+}
+
+json_t *show_wear(struct service *service, const struct row_slice *row, struct err *err)
+{
+    const struct slice *slice = &row->slice;
+    const bool held = slice->state == SLICE_ATTACHED;
+    struct row_drive drive;
+    char key[96];
+    bool found;
+    json_t *json = object_new();
+    if (slice->wear_out.of_slices == 0)
+        return json;
+    drive_key(key, &row->host, slice->drive);
+    if (!service->store->get(service->store->self, ROW_DRIVE, key, &drive, &found, err)) {
+        json_decref(json);
+        return NULL;
+    }
+    const struct wear last = held && found ? wear_now(&drive, slice) : slice->wear_back;
+    set_new(json, "out", jmap_write(&wear_jmap, &slice->wear_out));
+    if (last.of_slices != 0)
+        set_new(json, held ? "now" : "back", jmap_write(&wear_jmap, &last));
+    if (last.of_slices != 0 && last.units_written >= slice->wear_out.units_written)
+        set_u64(json, "units_written", last.units_written - slice->wear_out.units_written);
+    set_u64(json, "of_slices", slice->wear_out.of_slices);
+    return json;
+}
+
 json_t *show_slice(struct service *service, const struct row_slice *row, struct err *err)
 {
     const struct slice *slice = &row->slice;
@@ -141,6 +179,14 @@ json_t *show_slice(struct service *service, const struct row_slice *row, struct 
     if (slice->state == SLICE_ERASING || slice->state == SLICE_VERIFYING)
         set_u64(json, "progress_percent", slice->progress_percent);
     set_text(json, "why", row->gone ? "the host does not report it any more" : slice->why);
+    json_t *wear = show_wear(service, row, err);
+    if (wear == NULL) {
+        json_decref(json);
+        return NULL;
+    }
+    if (json_object_size(wear) > 0)
+        set_new(json, "wear", json_incref(wear));
+    json_decref(wear);
     json_t *wanted = object_new();
     set_u64(wanted, "generation", row->generation);
     set_text(wanted, "claim", row->claim.v);

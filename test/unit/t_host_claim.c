@@ -91,6 +91,104 @@ static void test_lost_slice_lets_go_of_its_owner(void **state)
     assert_string_equal(slice(1)->owner.v, "");
 }
 
+/* ---- wear per claim -------------------------------------------------------------------------------------------------
+ */
+
+static void written(uint64_t units)
+{
+    drive.health = (struct drive_health){.known = true, .units_written = units, .used_percent = (uint8_t)(units / 100)};
+}
+
+static void expect_wear(const char *rule, const struct wear *got, uint64_t units, uint32_t of_slices)
+{
+    if (got->units_written != units || got->of_slices != of_slices || got->used_percent != units / 100)
+        fail_msg("%s: got %ju of %u slices, %u %% used, want %ju of %u", rule, (uintmax_t)got->units_written,
+                 got->of_slices, got->used_percent, (uintmax_t)units, of_slices);
+}
+
+static void test_wear_is_read_around_a_tenant(void **state)
+{
+    (void)state;
+    written(100);
+    ready();
+    written(200); /* nobody looks */
+    want_slices("a", 1);
+    assert_int_equal(slice(0)->state, SLICE_ATTACHED);
+    expect_wear("handed out", &slice(0)->wear_out, 100, SLICES);
+    written(700);
+    want_slices("", 2);
+    assert_int_equal(slice(0)->state, SLICE_DIRTY);
+    SAYS("scan"); /* before the erase, which writes too */
+    seen();
+    SAYS("erase 1");
+    expect_wear("let go", &slice(0)->wear_back, 700, SLICES);
+    expect_wear("let go, and not erased yet", &slice(1)->wear_back, 700, SLICES);
+    const struct order erase = last_order();
+    expect_wear("the record has it", &erase.wear_out, 100, SLICES);
+    expect_wear("the record has it", &erase.wear_back, 700, SLICES);
+    written(900);
+    erased(ERASE_VERIFIED);
+    SAYS("scan");
+    static struct host_orders kept;
+    kept = orders;
+    want_slices("b", 3);
+    assert_int_equal(slice(0)->state, SLICE_CLAIMED); /* not handed out on a reading from before the erase */
+    orders = kept;
+    seen();
+    assert_int_equal(slice(0)->state, SLICE_ATTACHED);
+    expect_wear("handed out again", &slice(0)->wear_out, 900, SLICES);
+    expect_wear("and not back", &slice(0)->wear_back, 0, 0);
+}
+
+static void test_scan_under_way_at_the_release_is_too_early(void **state)
+{
+    (void)state;
+    written(100);
+    ready();
+    want_slices("a", 1);
+    tick(61000);
+    relist();
+    SAYS("scan");
+    const struct order early = last_order();
+    written(300);
+    const struct drive_seen then = drive;
+    written(400);
+    want_slices("", 2);
+    SAYS("");
+    tell((struct host_event){.kind = HOST_SEEN, .ok = true, .order = &early, .seen = &then});
+    expect_wear("not by that one", &slice(0)->wear_back, 0, 0);
+    SAYS("scan");
+    seen();
+    expect_wear("by the next", &slice(0)->wear_back, 400, SLICES);
+    SAYS("erase 1");
+}
+
+static void test_namespace_that_counts_for_itself(void **state)
+{
+    (void)state;
+    written(100);
+    ready();
+    ns_at(2)->counts_units = true;
+    ns_at(2)->units_written = 7;
+    tick(61000);
+    relist();
+    seen();
+    want_slices("a", 1);
+    expect_wear("the drive's count", &slice(0)->wear_out, 100, SLICES);
+    assert_int_equal(slice(1)->wear_out.units_written, 7);
+    assert_int_equal(slice(1)->wear_out.of_slices, 1);
+}
+
+static void test_drive_that_does_not_count(void **state)
+{
+    (void)state;
+    ready();
+    want_slices("a", 1);
+    expect_wear("no reading", &slice(0)->wear_out, 0, 0);
+    want_slices("", 2);
+    SAYS("erase 1"); /* and nothing waits for one */
+}
+
 /* ---- VMs -----------------------------------------------------------------------------------------------------------
  */
 
@@ -415,6 +513,10 @@ int main(void)
         TEST(test_generations),
         TEST(test_hand_out_needs_a_node),
         TEST(test_lost_slice_lets_go_of_its_owner),
+        TEST(test_wear_is_read_around_a_tenant),
+        TEST(test_scan_under_way_at_the_release_is_too_early),
+        TEST(test_namespace_that_counts_for_itself),
+        TEST(test_drive_that_does_not_count),
         TEST(test_vm_starts_after_a_look),
         TEST(test_vm_waits_for_all_its_slices),
         TEST(test_guest_that_powers_off_stays_off),
