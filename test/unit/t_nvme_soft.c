@@ -208,6 +208,59 @@ static void test_pages(void **state)
     assert_int_equal(le32_get(page.list.nsid[0]), 0); /* reading cleared it */
 }
 
+static uint64_t units_written(struct soft_drive *drive, uint32_t nsid)
+{
+    struct nvme_wire_smart smart = {0};
+    assert_int_equal(get_log(drive, NVME_LID_SMART, nsid, &smart, sizeof(smart)), 0);
+    return le128_get(smart.units_written);
+}
+
+static void write_units(struct soft_drive *drive, uint32_t nsid, unsigned units)
+{
+    enum { BYTES = 512000 };
+    void *data = calloc(1, BYTES);
+    assert_non_null(data);
+    for (unsigned i = 0; i < units; i++) {
+        struct nvme_cmd cmd = {
+            .opcode = NVME_IO_WRITE, .nsid = nsid, .cdw12 = BYTES / 512 - 1, .data = data, .data_len = BYTES};
+        assert_int_equal(io(drive, &cmd), 0);
+    }
+    free(data);
+}
+
+/* Base 2.0, "SMART / Health Information": Data Units Written counts thousands of 512 bytes, rounded up. */
+static void test_smart_log_counts_what_is_written(void **state)
+{
+    struct soft_drive *drive = make(*state, "capacity = 64MiB\nsmart_per_namespace = yes\nfactory_namespace = no\n"
+                                            "health = used=7 warning=4 temperature=50 spare=90 written=1000\n");
+    const uint32_t a = add_ns(drive, 16 << 20), b = add_ns(drive, 16 << 20);
+    union {
+        struct nvme_wire_ctrl ctrl;
+        struct nvme_wire_smart smart;
+        uint8_t room[NVME_PAGE];
+    } page;
+    assert_int_equal(identify(drive, NVME_CNS_CTRL, 0, &page), 0);
+    assert_true(page.ctrl.lpa & NVME_LPA_SMART_NS);
+    write_units(drive, a, 3);
+    write_units(drive, b, 2);
+    assert_int_equal(units_written(drive, NVME_NSID_ALL), 1005);
+    assert_int_equal(units_written(drive, a), 3);
+    assert_int_equal(units_written(drive, b), 2);
+    assert_int_equal(get_log(drive, NVME_LID_SMART, a, &page, sizeof(page.smart)), 0);
+    assert_int_equal(page.smart.percentage_used, 7); /* the rest is the drive's */
+    assert_int_equal(page.smart.critical_warning, 4);
+    assert_int_equal(le16_get(page.smart.temperature), 273 + 50);
+    assert_int_equal(page.smart.available_spare, 90);
+    assert_int_equal(get_log(drive, NVME_LID_SMART, 9, &page, sizeof(page.smart)), NVME_ST_INVALID_LOG_PAGE);
+    struct soft_health health = soft_drive_health(drive);
+    struct err err = {0};
+    assert_true(soft_health_parse("media_errors=3", &health, &err));
+    soft_drive_set_health(drive, &health);
+    assert_int_equal(get_log(drive, NVME_LID_SMART, 0, &page, sizeof(page.smart)), 0);
+    assert_int_equal(le128_get(page.smart.media_errors), 3);
+    assert_int_equal(page.smart.percentage_used, 7);
+}
+
 static void test_no_management(void **state)
 {
     struct soft_drive *drive = make(*state, "capacity = 64MiB\nnn = 1\nns_management = no\n");
@@ -395,6 +448,7 @@ int main(void)
         BOTH(test_io_refusals),
         BOTH(test_space),
         BOTH(test_pages),
+        BOTH(test_smart_log_counts_what_is_written),
         BOTH(test_no_management),
         BOTH(test_ids),
         BOTH(test_delete_order),
