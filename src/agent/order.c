@@ -215,5 +215,6 @@ struct host_event order_event(enum host_event_kind kind, const struct order *ord
                                .ino = done->node.ino,
                                .rdev = done->node.rdev,
                                .path = done->node.path,
-                               .erasure = done->have_erasure ? &done->erasure : NULL};
+                               .erasure = done->have_erasure ? &done->erasure : NULL,
+                               .neighbour = done->neighbour};
 }

@@ -39,6 +39,7 @@ struct order_done {
     struct nvme_node node;    /* node */
     bool have_erasure;
     struct erasure erasure;   /* erase: what was done and seen; seq is filled later */
+    enum neighbour_fate neighbour;
     struct drive_seen *seen;  /* scan: from malloc, owned by the caller */
 };
 
@@ -58,6 +59,12 @@ bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid
 
 /* In order_erase.c: fills *out as above. */
 void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out);
+
+/* In order_neighbour.c: plants markers in order->neighbour and sees them there, and holds it (*out, NULL: there is none
+ * to be tried on). Whatever fails is ERR_BUSY: no erase has begun, another neighbour may do. */
+bool neighbour_plant(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct nvme_ns **out,
+                     struct err *err);
+enum neighbour_fate neighbour_look(const struct order *order, struct nvme_ns *ns);
 
 enum {
     ORDER_FORMAT_TIMEOUT_MS = 6 * 3600 * 1000, /* what the kernel gets: its own time-out would reset the controller */

@@ -1,8 +1,10 @@
 /* One erase: markers, method, proof. The order of things is the whole point:
  *   1. hold the namespace alone (nobody else has it open), identify it on that descriptor;
+ *   1b. where the drive has still to show that it spares a neighbour: plant markers there, too;
  *   2. remember samples of what is there, plant markers, flush, drop caches, and see the markers on the media;
  *   3. let the drive erase (or overwrite);
  *   4. drop caches, read every marker, every sample and further places back;
+ *   4b. look at the neighbour;
  *   5. see that still nobody else has it open.
  * "Success" without 4 is a failed erase. What was seen goes into the record, whatever came out. */
 #include "agent/order.h"
@@ -262,17 +264,26 @@ void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct
               dev->ops->ns_open(dev, order->ns.nsid, true, &ns, &out->err);
     if (!out->ok)
         return;
+    auto_nvme_ns struct nvme_ns *near = NULL;
     if (ns->block_bytes > ERASE_BLOCK_MAX || ns->block_bytes != order->block_bytes) {
         out->ok = err_set(&out->err, ERR_CONFLICT, "cannot erase slice '%s': its blocks are %u bytes, not %u",
                           order->slice.v, ns->block_bytes, order->block_bytes);
         return;
     }
+    out->ok = neighbour_plant(env, dev, order, &near, &out->err);
+    if (!out->ok)
+        return;
     work.ns = ns;
     work.block = aligned(ERASE_BLOCK_MAX);
     work.expect = aligned(ERASE_BLOCK_MAX);
     work.samples = aligned((size_t)ERASE_SAMPLES * ERASE_BLOCK_MAX);
     record_begin(&work, &out->erasure);
     out->ok = erase_held(&work, out);
+    if (near != NULL)
+        out->neighbour = neighbour_look(order, near);
+    if (out->neighbour == NEIGHBOUR_HIT && out->have_erasure)
+        snprintf(out->erasure.note, sizeof(out->erasure.note),
+                 "the drive erased namespace %u too, which it should have spared", order->neighbour.nsid.v);
     nvme_ns_close(ns);
     ns = NULL;
     /* Whoever opened it meanwhile would read what the next tenant writes: then all begins anew, once that has ended. */

@@ -41,7 +41,11 @@ struct host_drive {
     struct nsid creating_known[DRIVE_NS_MAX];
     size_t creating_known_count;
     uint32_t erasures; /* how often slices of it were erased; for people */
+    char trial_firmware[9]; /* with which it was tried whether an erase hits neighbours (host_trial.c) */
+    bool trial_passed, trial_hit; /* neither: never tried. It spared them; it did not */
+    uint32_t retries;       /* the highest `drive retry` of an operator that was carried out */
     /* not durable */
+    struct nsid erased_by_drive; /* since the last scan; 0: nothing */
     bool changed;
     bool present;          /* the last listing showed it */
     bool scanned;          /* seen is newer than the last order */
@@ -142,6 +146,7 @@ struct order {
     struct drive_ident ident;
     bool fresh; /* scan: look for foreign data too */
     struct ns_ident ns;
+    struct ns_ident neighbour; /* erase: is not to be hit, as markers that are planted there must show; nsid 0: none */
     struct slice_id slice;
     uint64_t size_blocks; /* create */
     uint8_t lbaf;
@@ -162,6 +167,14 @@ struct host_orders {
     struct order at[HOST_ORDERS_MAX];
     size_t count;
     uint64_t wake_ms; /* step again then at the latest, with HOST_TICK */
+};
+
+/* What became of the markers in order.neighbour. */
+enum neighbour_fate {
+    NEIGHBOUR_NONE, /* not tried */
+    NEIGHBOUR_SPARED,
+    NEIGHBOUR_HIT,
+    NEIGHBOUR_UNREAD, /* it cannot be read any more: nothing is known */
 };
 
 enum host_event_kind {
@@ -192,6 +205,7 @@ struct host_event {
     uint64_t dev, ino, rdev;
     const char *path;
     const struct erasure *erasure; /* HOST_DONE of an erase */
+    enum neighbour_fate neighbour;
     unsigned percent;
     const struct vm_report *vms;
     size_t vm_count;

@@ -94,6 +94,7 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
             return;
         }
         drive->erasures += event->ok;
+        trial_ended(drive, event);
         drive->scanned = false; /* a format may have changed more than we asked for */
         erase_ended(host, slice, event, result);
         return;

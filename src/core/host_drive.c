@@ -338,6 +338,8 @@ void drive_saw(struct host *host, const struct host_event *event)
     const bool wanted_fresh = drive->adopt == ADOPT_CHECKING;
     if (wanted_fresh && !event->fresh)
         return; /* an older order; the fresh look comes next */
+    if (drive_is_ours(drive))
+        trial_look(host, drive, event->seen);
     drive->seen = *event->seen;
     drive->scanned = !drive->look_again;
     drive->scanned_ms = event->now_ms;

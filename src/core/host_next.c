@@ -1,5 +1,4 @@
 /* The next order of a drive: what it holds compared with what is wanted of it. See host.h for the rules. */
-#include "core/erase.h"
 #include "core/host_priv.h"
 
 #include "base/text.h"
@@ -12,7 +11,7 @@ static struct order *drive_order(struct host_orders *out, struct host_drive *dri
     return order;
 }
 
-static struct ns_ident slice_ns(const struct slice *slice)
+struct ns_ident slice_ns(const struct slice *slice)
 {
     struct ns_ident ns = {.nsid = slice->nsid, .size_bytes = slice->size_bytes};
     memcpy(ns.nguid, slice->nguid, sizeof(ns.nguid));
@@ -121,16 +120,11 @@ static bool node_one(struct host *host, struct host_drive *drive, uint64_t now_m
     return false;
 }
 
-static bool wants_erase(enum slice_state state)
-{
-    return state == SLICE_BLANK || state == SLICE_DIRTY || state == SLICE_ERASING || state == SLICE_VERIFYING;
-}
-
 static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
         struct host_slice *slice = &host->slices[i];
-        if (!slice_on(slice, drive) || !wants_erase(slice->slice.state))
+        if (!slice_on(slice, drive) || !slice_wants_erase(&slice->slice))
             continue;
         if (now_ms < slice->not_before_ms) {
             wake_at(out, slice->not_before_ms);
@@ -144,7 +138,7 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
         order->block_bytes = slice->slice.block_bytes;
         order->wear_out = slice->slice.wear_out;
         order->wear_back = slice->slice.wear_back;
-        order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
+        trial_choose(host, drive, slice, order);
         for (size_t k = 0; k < sizeof(order->seed); k += 8) {
             const uint64_t bits = rng_next(&host->rng);
             memcpy(order->seed + k, &bits, 8);

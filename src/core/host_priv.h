@@ -1,6 +1,6 @@
 /* host_priv.h - what the files of the agent's mind share among themselves: host.c (events, wants, report),
- * host_drive.c (adoption, what a scan shows), host_next.c (the next order), host_done.c (how one ended), host_wear.c
- * (wear per claim), host_vm.c (domains). Nobody else includes it. */
+ * host_drive.c (adoption, what a scan shows), host_next.c (the next order), host_done.c (how one ended), host_trial.c (does
+ * an erase hit neighbours), host_wear.c (wear per claim), host_vm.c (domains). Nobody else includes it. */
 #ifndef NSMITH_HOST_PRIV_H
 #define NSMITH_HOST_PRIV_H
 
@@ -43,6 +43,14 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
 void drive_said(struct host *host, const struct host_event *event);
 void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 void drive_want(struct host *host, const struct want_drive *want);
+
+struct ns_ident slice_ns(const struct slice *slice);
+bool slice_wants_erase(const struct slice *slice);
+/* Fills method and neighbour of the erase of this slice. */
+void trial_choose(const struct host *host, const struct host_drive *drive, const struct host_slice *slice,
+                  struct order *order);
+void trial_ended(struct host_drive *drive, const struct host_event *event);
+void trial_look(const struct host *host, struct host_drive *drive, const struct drive_seen *now); /* before it is taken */
 
 /* Takes the reading with which a slice is handed out; false: the next scan is waited for. */
 bool wear_give(struct host *host, struct host_slice *slice);

@@ -41,6 +41,10 @@ static const struct jfield drive_fields[] = {
     {JU64(struct host_drive, creating_free_bytes), .optional = true},
     {JLIST(struct host_drive, creating_known, creating_known_count, nsid_jmap), .optional = true},
     {JU32(struct host_drive, erasures), .optional = true},
+    {JSTR(struct host_drive, trial_firmware), .optional = true},
+    {JBOOL(struct host_drive, trial_passed), .optional = true},
+    {JBOOL(struct host_drive, trial_hit), .optional = true},
+    {JU32(struct host_drive, retries), .optional = true},
 };
 static const struct jmap drive_jmap = JMAP(struct host_drive, drive_fields);
 

@@ -15,16 +15,18 @@ static bool is_mutating(const struct nvme_cmd *cmd)
     return cmd->opcode != NVME_OP_IDENTIFY && cmd->opcode != NVME_OP_GET_LOG && cmd->opcode != NVME_OP_GET_FEATURES;
 }
 
-static void check_target(struct sim_host *at, unsigned drive, const char *what, uint32_t nsid)
+/* near: the order may name a second namespace, to be written to. */
+static void check_target(struct sim_host *at, unsigned drive, const char *what, uint32_t nsid, bool near)
 {
     const struct order *order = at->order;
+    near = near && order != NULL && order->kind == ORDER_ERASE && nsid != 0 && nsid == order->neighbour.nsid.v;
     const struct sim_drive *target = &at->drives[drive];
     if (order == NULL)
         sim_fail(at->sim, "(5) %s was sent without an order", what);
     else if (strcmp(order->ident.serial, soft_drive_serial(target->drive)) != 0)
         sim_fail(at->sim, "(5) %s for drive %s was sent to drive %s", what, order->ident.serial,
                  soft_drive_serial(target->drive));
-    else if (nsid != order->ns.nsid.v)
+    else if (nsid != order->ns.nsid.v && !near)
         sim_fail(at->sim, "(5) %s for namespace %u was sent to namespace %u", what, order->ns.nsid.v, nsid);
     if (target->foreign)
         sim_fail(at->sim, "(3) %s was sent to the foreign drive %s", what, soft_drive_serial(target->drive));
@@ -38,7 +40,7 @@ void check_sent(struct sim_host *at, unsigned drive, const struct nvme_cmd *cmd)
     const char *name = soft_opcode_name(false, cmd->opcode, cmd->cdw10, what);
     if (cmd->nsid == NVME_NSID_ALL)
         sim_fail(at->sim, "(4) %s was sent to all namespaces", name);
-    check_target(at, drive, name, cmd->nsid);
+    check_target(at, drive, name, cmd->nsid, false);
     const bool ends_data = cmd->opcode == NVME_OP_FORMAT || cmd->opcode == NVME_OP_SANITIZE_NS ||
                            (cmd->opcode == NVME_OP_NS_MANAGEMENT && cmd->cdw10 == NVME_NS_DELETE) ||
                            (cmd->opcode == NVME_OP_NS_ATTACHMENT && cmd->cdw10 == NVME_NS_DETACH);
@@ -50,7 +52,7 @@ void check_sent(struct sim_host *at, unsigned drive, const struct nvme_cmd *cmd)
 
 void check_written(struct sim_host *at, unsigned drive, uint32_t nsid)
 {
-    check_target(at, drive, "a write", nsid);
+    check_target(at, drive, "a write", nsid, true);
     const struct sim_tenant *user = tenant_using(at->sim, at->index, drive, nsid);
     if (user != NULL)
         sim_fail(at->sim, "(4) the agent writes to namespace %u of drive %u, which %s uses", nsid, drive,

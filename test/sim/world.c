@@ -274,8 +274,7 @@ static void profile_make(struct sim *sim, struct sim_drive *drive, bool foreign,
         break;
     case 14:
         out->faults[0] = (struct soft_fault){.opcode = 0x80, .nth = 1, .kind = SOFT_FAULT_HITS_ALL};
-        out->fault_count = 1;
-        drive->careless = true;
+        out->fault_count = 1; /* not excused: it is to be found out before anybody has a slice of it */
         break;
     default:
         break;

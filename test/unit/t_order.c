@@ -517,6 +517,62 @@ static int end(void **state)
     return 0;
 }
 
+static void test_neighbour(void **state)
+{
+    static const struct {
+        const char *rule, *drive, *fault;
+        bool ok;
+        enum erase_verdict verdict;
+        enum neighbour_fate fate;
+    } rows[] = {
+        {"it is spared", "", NULL, true, ERASE_VERIFIED, NEIGHBOUR_SPARED},
+        {"it is hit, although FNA says otherwise", "", "format kind=hits-all", true, ERASE_VERIFIED, NEIGHBOUR_HIT},
+        {"it is spared by an erase that does nothing", "", "format kind=lie", true, ERASE_LIED, NEIGHBOUR_SPARED},
+        {"it cannot be written to: nothing has begun", "", "write count=0 kind=status:0x280", false, ERASE_UNFINISHED,
+         NEIGHBOUR_NONE},
+        {"what is written there gets lost: nothing has begun", "", "write kind=lie", false, ERASE_UNFINISHED,
+         NEIGHBOUR_NONE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        drives[0] = make("A", rows[i].drive);
+        open_port();
+        cut(3);
+        plant(1, 0x42);
+        plant(3, 0x43);
+        struct order order = erase(1, ERASE_FORMAT_CRYPTO);
+        order.neighbour = ns(2);
+        if (rows[i].fault != NULL)
+            fault(rows[i].fault);
+        run(order);
+        if (done.ok != rows[i].ok || done.neighbour != rows[i].fate || done.erasure.verdict != rows[i].verdict ||
+            (!done.ok && done.err.kind != ERR_BUSY))
+            fail_msg("%s: got ok %d (%s), neighbour %d, %s", rows[i].rule, done.ok, done.err.msg, (int)done.neighbour,
+                     erase_verdict_word(done.erasure.verdict));
+        if (!done.ok && !holds(1, 0x42))
+            fail_msg("%s: the slice was erased", rows[i].rule);
+        if (done.neighbour == NEIGHBOUR_HIT && strstr(done.erasure.note, "namespace 2 too") == NULL)
+            fail_msg("%s: the record does not say so: '%s'", rows[i].rule, done.erasure.note);
+        if (done.neighbour != NEIGHBOUR_HIT && !holds(3, 0x43))
+            fail_msg("%s: a third namespace was touched", rows[i].rule);
+        teardown(state);
+    }
+    drives[0] = make("A", "");
+    open_port();
+    cut(2);
+    struct order order = erase(1, ERASE_FORMAT_CRYPTO);
+    order.neighbour = ns(2);
+    order.neighbour.nguid[0] ^= 1; /* another one in its place */
+    run(order);
+    assert_false(done.ok);
+    assert_int_equal(done.err.kind, ERR_BUSY);
+    order.neighbour = ns(2);
+    soft_drive_hold(drives[0], 2, true); /* somebody has it open */
+    run(order);
+    assert_false(done.ok);
+    assert_int_equal(done.err.kind, ERR_BUSY);
+    soft_drive_hold(drives[0], 2, false);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
@@ -532,6 +588,7 @@ int main(void)
         TEST(test_methods),
         TEST(test_verdicts),
         TEST(test_alone_on_its_drive),
+        TEST(test_neighbour),
         TEST(test_in_use),
         TEST(test_drive_that_is_pulled),
         TEST(test_other_block_size),
