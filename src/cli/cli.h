@@ -62,6 +62,7 @@ bool cmd_drive_ls(struct cli *cli, struct err *err);
 bool cmd_drive_show(struct cli *cli, struct err *err);
 bool cmd_drive_adopt(struct cli *cli, struct err *err);
 bool cmd_drive_drain(struct cli *cli, struct err *err);
+bool cmd_drive_retry(struct cli *cli, struct err *err);
 bool cmd_drive_resume(struct cli *cli, struct err *err);
 bool cmd_slice_ls(struct cli *cli, struct err *err);
 bool cmd_slice_show(struct cli *cli, struct err *err);

@@ -25,6 +25,8 @@ static const struct command table[] = {
     {"drive", "drain", "SERIAL", 1, 1, CHANGE | OPT(REASON) | OPT(HOST),
      "give nothing more of a drive out; what is in use stays", "nsmith drive drain PHLJ0000000000001P0 --reason slow",
      cmd_drive_drain},
+    {"drive", "retry", "SERIAL", 1, 1, CHANGE | OPT(HOST), "look at a drive at fault once more, and go on with it",
+     "nsmith drive retry PHLJ0000000000001P0", cmd_drive_retry},
     {"drive", "resume", "SERIAL", 1, 1, CHANGE | OPT(DESPITE_HEALTH) | OPT(HOST), "give it out again",
      "nsmith drive resume PHLJ0000000000001P0", cmd_drive_resume},
     {"slice", "ls", "", 0, 0, OPTS_TABLE | OPT(DRIVE) | OPT(STATE) | OPT(HOST), "list slices",

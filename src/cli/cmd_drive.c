@@ -1,4 +1,4 @@
-/* drive ls, show, drain, resume. Adoption is in cmd_adopt.c. */
+/* drive ls, show, drain, resume, retry. Adoption is in cmd_adopt.c. */
 #include "base/must.h"
 #include "base/text.h"
 #include "cli/cli_args.h"
@@ -140,7 +140,7 @@ bool cmd_drive_show(struct cli *cli, struct err *err)
     return true;
 }
 
-/* ---- drain, resume --------------------------------------------------------------------------------------------- */
+/* ---- drain, resume, retry --------------------------------------------------------------------------------------------- */
 
 static bool drive_change(struct cli *cli, const char *what, const char *said, json_t *body, struct err *err)
 {
@@ -161,6 +161,13 @@ bool cmd_drive_drain(struct cli *cli, struct err *err)
     auto_json *body = json_object();
     must(body != NULL);
     return arg_text(cli, OPT_REASON, body, "reason", err) && drive_change(cli, "/drain", "drained", body, err);
+}
+
+bool cmd_drive_retry(struct cli *cli, struct err *err)
+{
+    auto_json *body = json_object();
+    must(body != NULL);
+    return drive_change(cli, "/retry", "looked at once more", body, err);
 }
 
 bool cmd_drive_resume(struct cli *cli, struct err *err)

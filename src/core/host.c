@@ -103,6 +103,8 @@ static bool take_wants(struct host *host, const struct wants *wants)
         host->drives[i].want = (struct want_drive){0};
     for (size_t i = 0; i < wants->drive_count; i++)
         drive_want(host, &wants->drives[i]);
+    for (size_t i = 0; i < wants->retry_count; i++)
+        drive_retry(host, &wants->retries[i]);
     for (size_t i = 0; i < wants->slice_count; i++) {
         struct host_slice *slice = host_slice_find(host, &wants->slices[i].id);
         if (slice != NULL) {
@@ -239,7 +241,7 @@ void host_clear_changed(struct host *host)
 static void report_drive(const struct host_drive *drive, struct drive_report *out)
 {
     *out = (struct drive_report){
-        .adopt = drive->adopt, .adoption = drive->adoption, .layout = drive->layout, .orphans = drive->orphans};
+        .adopt = drive->adopt, .adoption = drive->adoption, .layout = drive->layout, .orphans = drive->orphans, .retries = drive->retries};
     text_cut(out->why, sizeof(out->why), drive->why);
     out->seen = drive->seen;
     out->seen.ident = drive->ident;

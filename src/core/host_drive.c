@@ -122,6 +122,27 @@ void drive_want(struct host *host, const struct want_drive *want)
     drive->not_before_ms = 0;
 }
 
+/* A person says that what was wrong is mended, or is to be lived with: it is looked at, and cut, as if nothing had been.
+ * What its erases do to neighbours is not forgotten (host_trial.c). */
+void drive_retry(struct host *host, const struct want_retry *want)
+{
+    for (size_t i = 0; i < host->drive_count; i++) {
+        struct host_drive *drive = &host->drives[i];
+        if (drive->adoption.v[0] == '\0' || strcmp(drive->adoption.v, want->adoption.v) != 0 ||
+            want->retries <= drive->retries)
+            continue;
+        drive->retries = want->retries;
+        drive->changed = true;
+        if (drive->adopt != ADOPT_FAULT)
+            continue;
+        drive->adopt = ADOPT_CUTTING;
+        drive->why[0] = '\0';
+        drive->scanned = false;
+        drive->failures = 0;
+        drive->not_before_ms = 0;
+    }
+}
+
 /* The plan was made from what the drive said some time ago. */
 static bool layout_still_fits(const struct drive_seen *seen, const struct layout *layout)
 {

@@ -43,6 +43,7 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
 void drive_said(struct host *host, const struct host_event *event);
 void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 void drive_want(struct host *host, const struct want_drive *want);
+void drive_retry(struct host *host, const struct want_retry *want);
 
 struct ns_ident slice_ns(const struct slice *slice);
 bool slice_wants_erase(const struct slice *slice);

@@ -71,12 +71,19 @@ static const struct jfield want_vm_fields[] = {
 };
 const struct jmap want_vm_jmap = JMAP(struct want_vm, want_vm_fields);
 
+static const struct jfield want_retry_fields[] = {
+    {JID(struct want_retry, adoption)},
+    {JU32(struct want_retry, retries)},
+};
+static const struct jmap want_retry_jmap = JMAP(struct want_retry, want_retry_fields);
+
 static const struct jfield wants_fields[] = {
     {JU64(struct wants, incarnation)},
     {JU64(struct wants, registration)},
     {JU64(struct wants, revision)},
     {JU64(struct wants, erasures_have)},
     {JLIST(struct wants, drives, drive_count, want_drive_jmap)},
+    {JLIST(struct wants, retries, retry_count, want_retry_jmap), .optional = true},
     {JLIST(struct wants, slices, slice_count, want_slice_jmap)},
     {JLIST(struct wants, vms, vm_count, want_vm_jmap)},
 };
@@ -87,6 +94,7 @@ static const struct jfield drive_report_fields[] = {
     {JID(struct drive_report, adoption), .optional = true},
     {JOBJ(struct drive_report, layout, layout_jmap), .optional = true},
     {JSTR(struct drive_report, why), .optional = true},
+    {JU32(struct drive_report, retries), .optional = true},
     {JU32(struct drive_report, orphans), .optional = true},
     {JOBJ(struct drive_report, seen, drive_seen_jmap)},
 };

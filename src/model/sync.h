@@ -47,6 +47,12 @@ struct want_drive {
     struct layout layout;
 };
 
+/* A drive at fault that a person wants looked at once more. */
+struct want_retry {
+    struct uuid adoption;
+    uint32_t retries; /* grows with each `drive retry` */
+};
+
 /* Every slice the server knows on the host. An owner and a generation; the agent moves the slice there. */
 struct want_slice {
     struct slice_id id;
@@ -74,6 +80,8 @@ struct wants {
     uint64_t erasures_have; /* the server holds the agent's chain up to this seq */
     struct want_drive drives[HOST_DRIVES_MAX];
     size_t drive_count;
+    struct want_retry retries[HOST_DRIVES_MAX];
+    size_t retry_count;
     struct want_slice slices[HOST_SLICES_MAX];
     size_t slice_count;
     struct want_vm vms[HOST_VMS_MAX];
@@ -107,6 +115,7 @@ struct drive_report {
     struct uuid adoption;
     struct layout layout;
     char why[WHY_MAX];
+    uint32_t retries;       /* the highest that was carried out */
     uint32_t orphans;       /* namespaces on an adopted drive that the ledger does not know */
     struct drive_seen seen; /* the last scan; while missing, only its ident */
 };

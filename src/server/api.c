@@ -26,6 +26,7 @@ static const struct {
     {"GET", "/v1/drives/*", get_drive, ROUTE_READ},
     {"POST", "/v1/drives/*/adopt", post_adopt, ROUTE_CHANGE},
     {"POST", "/v1/drives/*/drain", post_drain, ROUTE_CHANGE},
+    {"POST", "/v1/drives/*/retry", post_drive_retry, ROUTE_CHANGE},
     {"POST", "/v1/drives/*/resume", post_resume, ROUTE_CHANGE},
     {"GET", "/v1/slices", get_slices, ROUTE_READ},
     {"GET", "/v1/slices/*", get_slice, ROUTE_READ},

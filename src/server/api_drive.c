@@ -15,6 +15,9 @@ static const struct jfield drain_fields[] = {
 };
 static const struct jmap drain_jmap = JMAP(struct drive_body, drain_fields);
 
+static const struct jfield retry_fields[] = {{JID(struct drive_body, host), .optional = true}};
+static const struct jmap retry_jmap = JMAP(struct drive_body, retry_fields);
+
 static const struct jfield resume_fields[] = {
     {JID(struct drive_body, host), .optional = true},
     {JBOOL(struct drive_body, despite_health), .optional = true},
@@ -34,6 +37,17 @@ bool post_drain(struct call *call, json_t **out, struct err *err)
     struct row_drive row;
     if (!body_take(call, &drain_jmap, &body, err) ||
         !service_drain(call->service, call->args[0], &body.host, body.reason, call->now_ms, &row, err))
+        return false;
+    *out = show_drive(call->service, &row, false);
+    return true;
+}
+
+bool post_drive_retry(struct call *call, json_t **out, struct err *err)
+{
+    struct drive_body body;
+    struct row_drive row;
+    if (!body_take(call, &retry_jmap, &body, err) ||
+        !service_drive_retry(call->service, call->args[0], &body.host, &row, err))
         return false;
     *out = show_drive(call->service, &row, false);
     return true;

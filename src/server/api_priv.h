@@ -61,6 +61,7 @@ bool get_erasure(struct call *call, json_t **out, struct err *err);
 
 bool post_adopt(struct call *call, json_t **out, struct err *err);
 bool post_drain(struct call *call, json_t **out, struct err *err);
+bool post_drive_retry(struct call *call, json_t **out, struct err *err);
 bool post_resume(struct call *call, json_t **out, struct err *err);
 bool post_retry(struct call *call, json_t **out, struct err *err);
 bool post_retire(struct call *call, json_t **out, struct err *err);

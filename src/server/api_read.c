@@ -62,7 +62,8 @@ static void attention_drive(json_t *list, const struct row_drive *row)
         return;
     snprintf(what, sizeof(what), "drive %s %s", row->report.seen.ident.serial,
              adopt == ADOPT_FAULT ? "is at fault" : adopt == ADOPT_MISSING ? "is missing" : "has orphans");
-    snprintf(command, sizeof(command), "nsmith drive show %s", row->report.seen.ident.serial);
+    snprintf(command, sizeof(command), "nsmith drive %s %s", adopt == ADOPT_FAULT ? "retry" : "show",
+             row->report.seen.ident.serial);
     attention_add(list, what, row->report.why, command);
 }
 

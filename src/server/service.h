@@ -92,6 +92,10 @@ bool service_drain(struct service *service, const char *serial, const struct nam
 bool service_resume(struct service *service, const char *serial, const struct name *host, bool despite_health,
                     struct row_drive *out, struct err *err);
 
+/* A drive at fault is looked at once more. ERR_CONFLICT: it is not at fault. */
+bool service_drive_retry(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
+                         struct err *err);
+
 /* ---- slices, claims, VMs ---- */
 
 bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err);

@@ -111,6 +111,23 @@ bool service_adopt(struct service *service, const struct adopt_request *request,
     return true;
 }
 
+bool service_drive_retry(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
+                         struct err *err)
+{
+    struct row_drive row;
+    if (!service_drive_find(service, serial, host, &row, err))
+        return false;
+    if (row.report.adopt != ADOPT_FAULT) {
+        err_set(err, ERR_CONFLICT, "cannot retry drive '%s': it is %s, not at fault", serial, adopt_word(row.report.adopt));
+        return err_hint(err, "see: nsmith drive show %s", serial);
+    }
+    row.retries = (row.retries > row.report.retries ? row.retries : row.report.retries) + 1;
+    if (!service->store->put(service->store->self, ROW_DRIVE, &row, err) || !host_touch(service, &row.host, err))
+        return false;
+    *out = row;
+    return true;
+}
+
 static bool quarantined(struct service *service, const struct slice_id *id, struct row_slice *row, struct err *err)
 {
     if (!must_get(service, ROW_SLICE, "slice", id->v, row, err))

@@ -363,6 +363,9 @@ static bool wants_drives(struct service *service, const struct name *host, struc
         return false;
     for (size_t i = 0; i < rows.count && out->drive_count < HOST_DRIVES_MAX; i++) {
         const struct row_drive *row = rows_at(&rows, i);
+        if (row->retries > row->report.retries && row->report.adopt == ADOPT_FAULT)
+            out->retries[out->retry_count++] =
+                (struct want_retry){.adoption = row->adoption, .retries = row->retries};
         if (row->wanted)
             out->drives[out->drive_count++] = (struct want_drive){
                 .ident = row->report.seen.ident, .adoption = row->adoption, .layout = row->layout};

@@ -50,6 +50,7 @@ struct row_drive {
     struct layout layout;
     struct health_state health;   /* by the report before: what flaps needs a memory */
     uint32_t health_accepted;     /* reasons to drain that a person has accepted */
+    uint32_t retries;             /* wanted */
     bool drained;                 /* by a person */
     char drain_why[DRAIN_WHY_MAX];
     uint64_t drained_ms;

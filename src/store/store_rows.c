@@ -64,6 +64,7 @@ static const struct jfield drive_fields[] = {
     {JOBJ(struct row_drive, layout, layout_jmap), .optional = true},
     {JOBJ(struct row_drive, health, health_state_jmap), .optional = true},
     {JU32(struct row_drive, health_accepted), .optional = true},
+    {JU32(struct row_drive, retries), .optional = true},
     {JBOOL(struct row_drive, drained), .optional = true},
     {JSTR(struct row_drive, drain_why), .optional = true},
     {JU64(struct row_drive, drained_ms), .optional = true},

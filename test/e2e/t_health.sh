@@ -13,7 +13,7 @@ look() { agent_stop; agent_start; until_true 20 drive_has "$@"; }
 full() { exits 5 "$1" "$nsmith" claim create --class small --slices 1; }
 
 say "one drive, two slices of a tenant"
-drives_start H1=tiny
+drives_start H1=tiny H2=tiny-hits-all H3=tiny-format
 server_start
 agent_start
 class_small
@@ -77,5 +77,30 @@ check "the record of the erase has both readings" eval 'api GET "/v1/erasures/$e
 	jq -e ".erasure.wear_back.units_written - .erasure.wear_out.units_written == 5000 and .erasure.wear_back.used_percent == 4"'
 check "its certificate is good" "$nsmith" erasure verify "$erasure"
 check "erasure show says it" eval '"$nsmith" erasure show "$erasure" | grep -q "2.5.*GB.*whole drive"'
+
+say "a drive whose erase hits all namespaces, although it says that it does not"
+at_fault() { drive_is H2 fault; }
+api POST /v1/drives/H2/adopt '{"class": "small", "confirm": "H2"}' >/dev/null
+check "is found out before anybody has a slice of it" until_true 30 at_fault
+check "and why is told" drive_has H2 '.why | test("erased another, although the drive says that it does not .FNA 04h")' true
+"$nsmith" drive drain H1 >/dev/null # nothing else has room
+check "nothing of it is given out" full "most 0; 7 more on drained drives"
+check "the status says what to do" eval '"$nsmith" status | grep -q "nsmith drive retry H2"'
+free_on() { api GET "/v1/slices?drive=$1&state=free" | jq '.items | length'; }
+all_free() { [ "$(free_on H2)" = "$(api GET "/v1/slices?drive=H2" | jq '.items | length')" ]; }
+check "its slices are overwritten, one by one" until_true 60 all_free
+check "no retry of a drive that is well" exits 4 "not at fault" "$nsmith" drive retry H1
+check "a person takes it all the same" "$nsmith" drive retry H2
+check "then it is used" until_true 20 drive_is H2 adopted
+check "two tenants have slices of it" eval 'claim one 1 && claim two 2'
+tags_write one
+tags_write two
+check "one is released, and erased" release one
+check "the other's data is there" tags_are two
+overwritten() { "$nsmith" erasure ls --json | jq -e 'last(.items | sort_by(.seq)[]) | .method == "overwrite" and .verdict == "verified"'; }
+check "for it was overwritten" overwritten
+check "a drive that keeps its word is adopted" adopt H3
+by_format() { api GET /v1/erasures | jq -e '[.items[] | select(.drive.serial == "H3") | .method] | unique == ["format-crypto"]'; }
+check "and formatted" by_format
 
 finish

@@ -125,6 +125,16 @@ static void check_clean(struct sim_host *at, const struct slice *slice, struct s
     }
 }
 
+static void check_serves(struct sim *sim, const struct row_slice *slice, const struct claim_id *claim)
+{
+    struct row_drive drive;
+    char key[96];
+    snprintf(key, sizeof(key), "%s/%s", slice->host.v, slice->slice.drive);
+    if (!server_row(sim, ROW_DRIVE, key, &drive) || drive.drained || drive.health.drains != 0)
+        sim_fail(sim, "slice %s was granted to %s on drive %s, which is drained", slice->slice.id.v, claim->v,
+                 slice->slice.drive);
+}
+
 /* The server's own books, when it grants: a verified record of each slice is there. */
 void check_granted(struct sim *sim, const struct claim_id *id)
 {
@@ -139,6 +149,8 @@ void check_granted(struct sim *sim, const struct claim_id *id)
         else if (!server_row(sim, ROW_ERASURE, slice.slice.erasure.v, &erasure) ||
                  erasure.erasure.verdict != ERASE_VERIFIED || !slice_id_eq(&erasure.slice, &claim.slices[i]))
             sim_fail(sim, "(1) slice %s was granted to %s without the proof of its erase", claim.slices[i].v, id->v);
+        else
+            check_serves(sim, &slice, id);
     }
 }
 

@@ -324,6 +324,48 @@ void user_retry_all(struct sim *sim)
     }
 }
 
+/* ---- drives that need a person -------------------------------------------------------------------------------------
+ */
+
+struct drive_word {
+    char serial[21];
+    struct name host;
+    enum { WORD_DRAIN, WORD_RESUME, WORD_RETRY, WORD_COUNT } word;
+};
+
+static bool drive_word_in(struct sim *sim, void *arg, struct err *err)
+{
+    const struct drive_word *it = arg;
+    struct service *service = &sim->server.service;
+    struct row_drive row;
+    if (it->word == WORD_DRAIN)
+        return service_drain(service, it->serial, &it->host, "sim", sim->now_ms, &row, err);
+    if (it->word == WORD_RESUME)
+        return service_resume(service, it->serial, &it->host, false, &row, err);
+    return service_drive_retry(service, it->serial, &it->host, &row, err);
+}
+
+static void drive_word(struct sim *sim, struct sim_host *at, unsigned drive, unsigned word)
+{
+    static const char *const words[WORD_COUNT] = {"drains", "resumes", "retries"};
+    struct drive_word it = {.host = at->name, .word = word};
+    struct err err = {0};
+    text_cut(it.serial, sizeof(it.serial), soft_drive_serial(at->soft[drive]));
+    const bool ok = server_call(sim, drive_word_in, &it, NULL, &err);
+    sim_trace(sim, "user %s drive %s: %s", words[word], it.serial, ok ? "ok" : err.msg);
+}
+
+/* Drained drives are resumed more often than others are drained, or the world would run dry. */
+static void any_drive_word(struct sim *sim)
+{
+    struct sim_host *at = &sim->hosts[sim_rand(sim, sim->host_count)];
+    const uint64_t what = sim_rand(sim, 10);
+    drive_word(sim, at, (unsigned)sim_rand(sim, at->drive_count),
+               what < 2   ? WORD_DRAIN
+               : what < 6 ? WORD_RESUME
+                          : WORD_RETRY);
+}
+
 void user_step(struct sim *sim)
 {
     const uint64_t what = sim_rand(sim, 100);
@@ -337,8 +379,10 @@ void user_step(struct sim *sim)
         struct sim_tenant *tenant = any_tenant(sim);
         if (tenant != NULL)
             user_leave(sim, tenant);
-    } else if (what < 85) {
+    } else if (what < 82) {
         act(sim);
+    } else if (what < 88) {
+        any_drive_word(sim);
     } else {
         repair(sim);
     }

@@ -241,6 +241,44 @@ static void test_used_blocks_may_vanish_without_an_erase(void **state)
     assert_int_equal(the_drive()->adopt, ADOPT_DONE);
 }
 
+static void send_retry(uint32_t retries)
+{
+    wants->retry_count = 1;
+    wants->retries[0] = (struct want_retry){.adoption = the_drive()->adoption, .retries = retries};
+    send_wants();
+}
+
+static void test_retry_leads_out_of_fault(void **state)
+{
+    (void)state;
+    cut_with("F1");
+    ended(ERASE_VERIFIED, NEIGHBOUR_HIT);
+    look();
+    CHOOSES("overwrite");
+    ended(ERASE_VERIFIED, NEIGHBOUR_NONE);
+    look();
+    tick(61000);
+    relist();
+    seen();
+    assert_int_equal(the_drive()->adopt, ADOPT_FAULT); /* time heals nothing */
+    send_retry(1);
+    look();
+    assert_int_equal(the_drive()->adopt, ADOPT_DONE);
+    assert_string_equal(the_drive()->why, "");
+    want_slices("a", 1);
+    want_slices("", 2);
+    CHOOSES("overwrite"); /* it is not forgotten */
+    host->drives[0].adopt = ADOPT_FAULT;
+    send_retry(1); /* the same word is not heard twice */
+    assert_int_equal(the_drive()->adopt, ADOPT_FAULT);
+    wants->retries[0].adoption = (struct uuid){"another"};
+    wants->retries[0].retries = 2;
+    send_wants();
+    assert_int_equal(the_drive()->adopt, ADOPT_FAULT);
+    send_retry(2);
+    assert_int_equal(the_drive()->adopt, ADOPT_CUTTING);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -255,6 +293,7 @@ int main(void)
         TEST(test_never_tried_and_somebody_has_a_slice),
         TEST(test_new_firmware_is_tried_at_the_next_opportunity),
         TEST(test_firmware_that_failed_is_not_asked_again),
+        TEST(test_retry_leads_out_of_fault),
         TEST(test_used_blocks_that_vanish_are_a_sign),
         TEST(test_used_blocks_may_vanish_without_an_erase),
     };

@@ -153,6 +153,35 @@ static void test_unknown_health_serves(void **state)
     REFUSED(ERR_FULL, "drained", claim(1, "a", &taken, &err));
 }
 
+static bool retry(struct err *to)
+{
+    return service_drive_retry(&service, "SER1", &(struct name){0}, &row, to);
+}
+
+static void test_drive_at_fault_is_retried(void **state)
+{
+    (void)state;
+    all_free();
+    REFUSED(ERR_CONFLICT, "is adopted, not at fault", retry(&err));
+    assert_int_equal(wants_now().retry_count, 0);
+    report.drives[0].adopt = ADOPT_FAULT;
+    report.drives[0].retries = 4; /* the database may be older than the agent */
+    DO(send(&err));
+    REFUSED(ERR_FULL, "most 0", claim(1, "a", &taken, &err));
+    const uint64_t revision = wants_now().revision;
+    DO(retry(&err));
+    const struct wants wants = wants_now();
+    assert_true(wants.revision > revision);
+    assert_int_equal(wants.retry_count, 1);
+    assert_int_equal(wants.retries[0].retries, 5);
+    assert_string_equal(wants.retries[0].adoption.v, report.drives[0].adoption.v);
+    report.drives[0].adopt = ADOPT_DONE;
+    report.drives[0].retries = 5;
+    DO(send(&err));
+    assert_int_equal(wants_now().retry_count, 0);
+    DO(claim(1, "a", &taken, &err));
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -179,6 +208,7 @@ int main(void)
         TEST(test_temperature_has_a_memory),
         TEST(test_limits_of_this_server_count_at_once),
         TEST(test_unknown_health_serves),
+        TEST(test_drive_at_fault_is_retried),
         TEST(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
