@@ -41,8 +41,8 @@ struct agent {
     struct uplink *uplink;
     char links_dir[PATH_TEXT_MAX], console_dir[PATH_TEXT_MAX], server[PATH_TEXT_MAX], host_name[NAME_MAX_LEN + 1];
     char public_key[65];
-    uint64_t records_have; /* the server's */
-    char *report_sent;     /* the newest that was handed to the uplink */
+    char *report_sent;     /* the newest that was handed to the uplink, without its number */
+    uint64_t report_number;
     uint64_t wake_ms;
     bool report_due;
 };
@@ -99,6 +99,13 @@ static void log_ended(const struct mail *mail)
                   mail->order.ident.serial, mail->order.slice.v, mail->order.vm.v, mail->done.err.msg);
 }
 
+static void forget_report(struct agent *agent)
+{
+    free(agent->report_sent);
+    agent->report_sent = NULL;
+    agent->report_due = true;
+}
+
 static bool mail_event(struct agent *agent, struct mail *mail, struct err *err)
 {
     log_ended(mail);
@@ -110,14 +117,12 @@ static bool mail_event(struct agent *agent, struct mail *mail, struct err *err)
     event.percent = mail->percent;
     event.vms = mail->vms != NULL ? mail->vms->at : NULL;
     event.vm_count = mail->vms != NULL ? mail->vms->count : 0;
-    return step(agent, &event, err);
-}
-
-static void forget_report(struct agent *agent)
-{
-    free(agent->report_sent);
-    agent->report_sent = NULL;
-    agent->report_due = true;
+    const uint64_t records_had = agent->mind.records_have;
+    if (!step(agent, &event, err))
+        return false;
+    if (agent->mind.records_have != records_had)
+        forget_report(agent); /* the next records go with it */
+    return true;
 }
 
 static bool mail_handle(struct agent *agent, struct mail *mail, struct err *err)
@@ -131,8 +136,8 @@ static bool mail_handle(struct agent *agent, struct mail *mail, struct err *err)
         forget_report(agent);
         return true;
     case MAIL_RECORDS:
-        if (mail->number != agent->records_have) {
-            agent->records_have = mail->number;
+        if (mail->number != agent->mind.records_have) {
+            agent->mind.records_have = mail->number;
             forget_report(agent); /* the next records go with it */
         }
         return true;
@@ -162,11 +167,12 @@ static bool record_keep(void *ctx, uint64_t seq, const char *text)
     return true;
 }
 
-static char *report_text(struct agent *agent)
+static char *report_text(struct agent *agent, uint64_t number)
 {
     struct report *report = calloc(1, sizeof(*report));
     must(report != NULL);
     host_report(agent->host, report);
+    report->number = number;
     report->vcpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     report->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     text_cut(report->public_key, sizeof(report->public_key), agent->public_key);
@@ -186,10 +192,10 @@ static bool report_push(struct agent *agent, struct err *err)
         return false;
     if (agent->host->registration == 0)
         return true;
-    char *text = report_text(agent);
+    char *text = report_text(agent, 0);
     struct record_list records = {0};
-    if (agent->records_have < agent->host->erasure_seq &&
-        !agent->ledger.records(agent->ledger.self, agent->records_have + 1, UPLINK_RECORDS_MAX, record_keep, &records, err)) {
+    if (agent->mind.records_have < agent->host->erasure_seq &&
+        !agent->ledger.records(agent->ledger.self, agent->mind.records_have + 1, UPLINK_RECORDS_MAX, record_keep, &records, err)) {
         free(text);
         return false;
     }
@@ -198,9 +204,8 @@ static bool report_push(struct agent *agent, struct err *err)
         return true;
     }
     free(agent->report_sent);
-    agent->report_sent = strdup(text);
-    must(agent->report_sent != NULL);
-    uplink_push(agent->uplink, text, records.at, records.count);
+    agent->report_sent = text;
+    uplink_push(agent->uplink, report_text(agent, ++agent->report_number), records.at, records.count);
     return true;
 }
 

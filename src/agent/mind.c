@@ -36,6 +36,8 @@ bool mind_step(struct mind *mind, const struct host_event *event, struct host_or
 {
     char record[CERT_TEXT_MAX];
     host_step(mind->host, event, out, result);
+    if (event->kind == HOST_WANTS && event->wants->registration == mind->host->registration)
+        mind->records_have = event->wants->erasures_have;
     must_if(result->record_wanted, event->erasure != NULL);
     if (result->record_wanted && !record_sign(mind, event, record, err))
         return false;

@@ -14,6 +14,7 @@ struct mind {
     struct host *host;     /* borrowed */
     struct ledger *ledger; /* borrowed */
     struct cert_key key;
+    uint64_t records_have; /* the server's, by its last word; one that was restored may hold fewer than it did */
 };
 
 bool mind_step(struct mind *mind, const struct host_event *event, struct host_orders *out, struct host_result *result,

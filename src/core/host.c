@@ -259,6 +259,7 @@ void host_report(const struct host *host, struct report *out)
     /* Not the whole struct, which has room for the largest host: only what is counted is filled and looked at. */
     out->host = host->name;
     out->registration = host->registration;
+    out->number = 0;
     out->incarnation = host->incarnation;
     out->wants_revision = host->wants_revision;
     out->vcpus = 0;

@@ -121,6 +121,7 @@ const struct jmap troubles_jmap = JMAP(struct troubles, troubles_fields);
 static const struct jfield report_fields[] = {
     {JID(struct report, host)},
     {JU64(struct report, registration)},
+    {JU64(struct report, number), .optional = true},
     {JU64(struct report, incarnation)},
     {JU64(struct report, wants_revision)},
     {JU32(struct report, vcpus)},

@@ -140,6 +140,7 @@ struct troubles {
 struct report {
     struct name host;
     uint64_t registration; /* 0: the agent asks for one */
+    uint64_t number;       /* grows with each report; one that comes after a newer one is passed over. 0: not numbered */
     uint64_t incarnation;  /* the highest it has seen */
     uint64_t wants_revision; /* of the last wants it took */
     uint32_t vcpus;

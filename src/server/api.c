@@ -239,7 +239,6 @@ static bool run_inside(struct call *call, call_fn fn, bool change, json_t **out,
 static bool run_once(struct call *call, call_fn fn, bool change, json_t **out, struct err *err)
 {
     struct store *store = call->service->store;
-    const uint64_t incarnation = call->service->incarnation;
     json_t *json = NULL;
     if (!store->begin(store->self, err))
         return false;
@@ -252,7 +251,6 @@ static bool run_once(struct call *call, call_fn fn, bool change, json_t **out, s
         *out = json;
         return true;
     }
-    call->service->incarnation = incarnation; /* what was not committed is not so */
     json_decref(json);
     return false;
 }

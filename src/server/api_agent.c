@@ -19,11 +19,13 @@ static bool host_name(struct call *call, struct name *out, struct err *err)
 static bool held_answer(struct call *call, const struct name *host, json_t **out, struct err *err)
 {
     struct row_host row;
-    if (!must_get(call->service, ROW_HOST, "host", host->v, &row, err))
+    uint64_t incarnation;
+    if (!must_get(call->service, ROW_HOST, "host", host->v, &row, err) ||
+        !service_incarnation(call->service, &incarnation, err))
         return false;
     json_t *json = object_new();
     set_u64(json, "registration", row.registration);
-    set_u64(json, "incarnation", call->service->incarnation);
+    set_u64(json, "incarnation", incarnation);
     set_u64(json, "erasures_have", row.erasures_have);
     *out = json;
     return true;

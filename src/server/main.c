@@ -113,8 +113,7 @@ static bool serve(const struct options *options, int signals, struct err *err)
     if (ok) {
         api.server = server;
         http_server_name(server, options->name);
-        log_info("started", "database=%s listen=%s incarnation=%ju",
-                 options->database != NULL ? "postgresql" : path, listen[0], (uintmax_t)service.incarnation);
+        log_info("started", "database=%s listen=%s", options->database != NULL ? "postgresql" : path, listen[0]);
         ok = loop(server, signals, err);
         http_server_close(server);
     }

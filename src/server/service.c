@@ -97,21 +97,27 @@ static bool defaults_write(struct service *service, struct err *err)
         if (!store->put(store->self, ROW_FLAVOR, &default_flavors[i], err))
             return false;
     const struct row_meta first = {.key = "incarnation", .value = "1"};
-    service->incarnation = 1;
     return store->put(store->self, ROW_META, &first, err);
+}
+
+bool service_incarnation(struct service *service, uint64_t *out, struct err *err)
+{
+    struct row_meta meta;
+    if (!must_get(service, ROW_META, "number", "incarnation", &meta, err))
+        return false;
+    if (!text_u64(meta.value, out))
+        return err_set(err, ERR_FAILED, "cannot use the database: its incarnation is '%.40s'", meta.value);
+    return true;
 }
 
 static bool numbers_read(struct service *service, struct err *err)
 {
     struct row_meta meta;
+    uint64_t incarnation;
     bool found;
     if (!service->store->get(service->store->self, ROW_META, "incarnation", &meta, &found, err))
         return false;
-    if (!found)
-        return defaults_write(service, err);
-    if (!text_u64(meta.value, &service->incarnation))
-        return err_set(err, ERR_FAILED, "cannot use the database: its incarnation is '%.40s'", meta.value);
-    return true;
+    return found ? service_incarnation(service, &incarnation, err) : defaults_write(service, err);
 }
 
 bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err)

@@ -23,7 +23,6 @@ struct service {
     struct store *store; /* borrowed */
     struct rng rng;
     struct health_limits limits; /* health_defaults; the caller may set others after service_open() */
-    uint64_t incarnation;
     struct {
         struct name host;
         uint64_t seen_ms;
@@ -34,12 +33,16 @@ struct service {
 /* Reads or makes the database's own numbers and the default classes and flavors. Own transaction, committed. */
 bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err);
 
+/* Of the database, inside the caller's transaction: what is not committed is not so. */
+bool service_incarnation(struct service *service, uint64_t *out, struct err *err);
+
 /* ---- the agents ---- */
 
 /* A new life of the host's agent: gives it the next registration. */
 bool service_register(struct service *service, const struct name *host, uint64_t now_ms, uint64_t *registration_out,
                       struct err *err);
-/* Takes a report. ERR_CONFLICT: an agent with a newer registration exists. */
+/* Takes a report; passes over one that is older than the last. ERR_CONFLICT: an agent with a newer registration
+ * exists. */
 bool service_report(struct service *service, const struct report *report, uint64_t now_ms, struct err *err);
 /* One record of the agent's chain, as signed text; must be the next (seq, prev hash). Doubled: true, unchanged. */
 bool service_record(struct service *service, const struct name *host, const struct row_erasure *row, const char *prev_hash,

@@ -24,6 +24,7 @@ bool service_register(struct service *service, const struct name *host, uint64_t
     if (!found)
         row = (struct row_host){.name = *host, .wants_revision = 1};
     row.registration++;
+    row.report_number = 0;
     row.last_seen_ms = now_ms;
     if (!put(service, ROW_HOST, &row, err))
         return false;
@@ -37,8 +38,7 @@ bool service_register(struct service *service, const struct name *host, uint64_t
 static bool incarnation_raise(struct service *service, uint64_t seen, struct err *err)
 {
     struct row_meta meta = {.key = "incarnation"};
-    service->incarnation = seen + 1;
-    snprintf(meta.value, sizeof(meta.value), "%ju", (uintmax_t)service->incarnation);
+    snprintf(meta.value, sizeof(meta.value), "%ju", (uintmax_t)(seen + 1));
     return put(service, ROW_META, &meta, err);
 }
 
@@ -303,9 +303,15 @@ bool service_report(struct service *service, const struct report *report, uint64
                 report->host.v, (uintmax_t)report->registration, (uintmax_t)host.registration);
         return err_hint(err, "another nsmith-agent of this host has started since; stop this one");
     }
+    if (report->number != 0 && report->number < host.report_number)
+        return true; /* a newer one has overtaken it */
+    host.report_number = report->number;
     bool touched = false;
-    if (report->incarnation > service->incarnation || report->wants_revision > host.wants_revision) {
-        const uint64_t seen = report->incarnation > service->incarnation ? report->incarnation : service->incarnation;
+    uint64_t incarnation;
+    if (!service_incarnation(service, &incarnation, err))
+        return false;
+    if (report->incarnation > incarnation || report->wants_revision > host.wants_revision) {
+        const uint64_t seen = report->incarnation > incarnation ? report->incarnation : incarnation;
         if (!incarnation_raise(service, seen, err))
             return false;
         if (report->wants_revision > host.wants_revision)
@@ -432,11 +438,10 @@ bool service_wants(struct service *service, const struct name *host, uint64_t re
     }
     struct wants *wants = calloc(1, sizeof(*wants)); /* `out` changes only on success */
     must(wants != NULL);
-    wants->incarnation = service->incarnation;
     wants->registration = registration;
     wants->revision = row.wants_revision;
     wants->erasures_have = row.erasures_have;
-    const bool ok = wants_drives(service, host, wants, err) && wants_slices(service, host, wants, err) &&
+    const bool ok = service_incarnation(service, &wants->incarnation, err) && wants_drives(service, host, wants, err) && wants_slices(service, host, wants, err) &&
                     wants_vms(service, host, wants, err);
     if (ok)
         *out = *wants;

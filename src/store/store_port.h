@@ -27,6 +27,7 @@
 struct row_host {
     struct name name;        /* key */
     uint64_t registration;   /* the newest that was given out */
+    uint64_t report_number;  /* of the last report that was taken, of this registration */
     uint64_t wants_revision; /* grows with each change of what is wanted of the host */
     uint64_t last_seen_ms;
     uint64_t erasures_have;

@@ -42,6 +42,7 @@ static const struct jmap meta_jmap = JMAP(struct row_meta, meta_fields);
 static const struct jfield host_fields[] = {
     {JID(struct row_host, name)},
     {JU64(struct row_host, registration)},
+    {JU64(struct row_host, report_number), .optional = true},
     {JU64(struct row_host, wants_revision)},
     {JU64(struct row_host, last_seen_ms)},
     {JU64(struct row_host, erasures_have)},

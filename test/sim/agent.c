@@ -51,6 +51,7 @@ void agent_start(struct sim_host *at)
     }
     host_start(agent->host, &at->boot, rng_next(&at->sim->rng), 0);
     at->mind.host = agent->host;
+    at->mind.records_have = 0;
     sim_trace(at->sim, "%s agent starts, life %ju", at->name.v, (uintmax_t)life);
     check_host(at);
     sim_at(at->sim, 0, (struct sim_event){.kind = EV_TICK, .host = at->index, .life = life});
@@ -310,9 +311,9 @@ void agent_mail(struct sim_host *at, struct sim_mail *mail)
         for (size_t i = 0; i < at->drive_count; i++)
             if (strcmp(soft_drive_serial(at->soft[i]), mail->order.ident.serial) == 0)
                 at->drives[i].look_in_flight = false;
-    if (mail->kind == HOST_WANTS && mail->wants->registration == at->agent.host->registration) {
-        at->agent.records_have = mail->wants->erasures_have; /* a restored server may hold fewer than it did */
+    if (mail->kind == HOST_WANTS && mail->wants->registration == at->agent.host->registration)
         at->agent.after = mail->wants->revision;
-    }
-    agent_step(at, &event);
+    const uint64_t records_had = at->mind.records_have;
+    if (agent_step(at, &event) && at->mind.records_have != records_had)
+        at->agent.report_due = true; /* the next records go with it */
 }

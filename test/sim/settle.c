@@ -97,8 +97,8 @@ static bool host_rests(struct sim *sim, struct sim_host *at, bool last, char why
     for (size_t i = 0; i < host->slice_count; i++)
         if (!slice_rests(at, &host->slices[i], last, why) || !server_agrees(sim, at, &host->slices[i].slice, why))
             return false;
-    if (at->agent.records_have != host->erasure_seq)
-        return note(why, "%s: the server holds %ju records of %ju", at->name.v, (uintmax_t)at->agent.records_have,
+    if (at->mind.records_have != host->erasure_seq)
+        return note(why, "%s: the server holds %ju records of %ju", at->name.v, (uintmax_t)at->mind.records_have,
                     (uintmax_t)host->erasure_seq);
     return true;
 }

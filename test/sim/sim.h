@@ -63,7 +63,7 @@ struct sim_agent {
     struct host *host;         /* owned; NULL: not running */
     uint64_t life;             /* grows with each start; what was meant for another life is dropped */
     uint64_t wake_ms, tick_ms; /* wanted; scheduled */
-    uint64_t records_have, after, request;
+    uint64_t after, request, report_number;
     uint64_t report_sent_ms, digest;
     bool report_due, push_busy, registered;
     bool in_step;

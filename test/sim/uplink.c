@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { PULL_MS = 400, PUSH_MS = 250, RETRY_MS = 3000, AGAIN_MS = 20000 };
+enum { PULL_MS = 400, PUSH_MS = 250, RETRY_MS = 3000 };
 
 static uint64_t way_ms(struct sim *sim)
 {
@@ -90,7 +90,7 @@ void uplink_registered(struct sim_host *at, const struct sim_event *event)
         return; /* the connection of an older request is closed */
     agent->registered = true;
     agent->host->registration = event->number >> 32;
-    agent->records_have = event->number & 0xffffffff;
+    at->mind.records_have = event->number & 0xffffffff;
     agent->after = 0;
     agent->report_due = true;
     agent->report_sent_ms = 0;
@@ -200,14 +200,15 @@ static struct sim_parcel *parcel_make(struct sim_host *at)
     struct report *report = at->sim->scratch;
     struct err err = {0};
     host_report(at->agent.host, report);
+    report->number = ++at->agent.report_number;
     report->vcpus = 64;
     report->memory_bytes = 1ull << 40;
     text_hex(report->public_key, at->mind.key.public, sizeof(at->mind.key.public));
     struct sim_parcel *parcel = calloc(1, sizeof(*parcel));
     must(parcel != NULL);
     parcel->report = report_copy(report);
-    if (at->agent.records_have < at->agent.host->erasure_seq)
-        must(at->ledger.records(at->ledger.self, at->agent.records_have + 1, SIM_RECORDS, record_keep, parcel, &err));
+    if (at->mind.records_have < at->agent.host->erasure_seq)
+        must(at->ledger.records(at->ledger.self, at->mind.records_have + 1, SIM_RECORDS, record_keep, parcel, &err));
     return parcel;
 }
 
@@ -217,8 +218,7 @@ void uplink_push_now(struct sim_host *at)
     struct sim_agent *agent = &at->agent;
     sim_at(sim, PUSH_MS, (struct sim_event){.kind = EV_PUSH, .host = at->index, .life = agent->life});
     const bool timed_out = agent->push_busy && sim->now_ms - agent->report_sent_ms > RETRY_MS;
-    const bool again = sim->now_ms - agent->report_sent_ms > AGAIN_MS; /* an older report may have come last */
-    if (!agent->registered || (agent->push_busy && !timed_out) || (!agent->report_due && !timed_out && !again))
+    if (!agent->registered || (agent->push_busy && !timed_out) || (!agent->report_due && !timed_out))
         return;
     agent->report_due = false;
     agent->push_busy = true;

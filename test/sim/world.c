@@ -175,8 +175,8 @@ static void handle(struct sim *sim, struct sim_event *event)
         return;
     case EV_HAVE:
         at->agent.push_busy = false;
-        at->agent.report_due = at->agent.report_due || at->agent.records_have != event->number;
-        at->agent.records_have = event->number;
+        at->agent.report_due = at->agent.report_due || at->mind.records_have != event->number;
+        at->mind.records_have = event->number;
         return;
     case EV_SERVER_START:
         server_start(sim);
