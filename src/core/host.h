@@ -37,9 +37,9 @@ struct host_drive {
     struct ns_ident factory[DRIVE_NS_MAX]; /* namespaces that adoption gives up */
     size_t factory_count;
     struct slice_id creating; /* not empty: a create is intended for this slice, with what was there before: */
-    uint64_t creating_free_bytes;
     struct nsid creating_known[DRIVE_NS_MAX];
     size_t creating_known_count;
+    struct nsid creating_nsid; /* the drive's answer, once it has come; 0: it was lost, then the newcomer must tell */
     uint32_t erasures; /* how often slices of it were erased; for people */
     char trial_firmware[9]; /* with which it was tried whether an erase hits neighbours (host_trial.c) */
     bool trial_passed, trial_hit; /* neither: never tried. It spared them; it did not */

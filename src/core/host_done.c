@@ -114,6 +114,8 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
     drive->failures = 0;
     if (order->kind != ORDER_CREATE)
         return;
+    drive->creating_nsid = event->nsid;
+    drive->changed = true;
     if (drive->adopt != ADOPT_FAULT && drive->why[0] != '\0')
         drive->why[0] = '\0';
 }

@@ -267,29 +267,36 @@ static bool was_known(const struct host_drive *drive, struct nsid nsid)
     return false;
 }
 
-/* After a create, or a crash around one: exactly one newcomer of the right shape is ours (DESIGN, Identity). */
-static void creating_resolve(struct host *host, struct host_drive *drive)
+/* The namespace that a create has made: the one that the drive named in its answer, or, when a crash has swallowed it,
+ * the only newcomer (docs/architecture.md, Identity). NULL: there is none. false: nobody can tell. */
+static bool creating_find(const struct host_drive *drive, const struct ns_seen **out)
 {
-    const struct ns_seen *newcomer = NULL;
     size_t newcomers = 0;
+    *out = NULL;
     for (size_t i = 0; i < drive->seen.ns_count; i++) {
         const struct ns_seen *ns = &drive->seen.ns[i];
-        if (!was_known(drive, ns->nsid)) {
-            newcomer = ns;
-            newcomers++;
-        }
+        if (was_known(drive, ns->nsid) || (drive->creating_nsid.v != 0 && !nsid_eq(ns->nsid, drive->creating_nsid)))
+            continue; /* a stranger beside ours is an orphan */
+        *out = ns;
+        newcomers++;
     }
-    const struct slice_id id = drive->creating;
-    if (newcomers > 0 && (newcomers > 1 || newcomer->size_blocks != drive->layout.slice_blocks ||
-                          newcomer->block_bytes != drive->layout.block_bytes)) {
+    return newcomers == 0 || (newcomers == 1 && (*out)->size_blocks == drive->layout.slice_blocks &&
+                              (*out)->block_bytes == drive->layout.block_bytes);
+}
+
+static void creating_resolve(struct host *host, struct host_drive *drive)
+{
+    const struct ns_seen *newcomer;
+    if (!creating_find(drive, &newcomer)) {
         drive_fault(drive, "namespaces appeared that nsmith did not ask for, while it was creating one; look at the "
-                           "drive, delete what is not yours, then retry");
+                           "drive, delete what is not yours, then retry: nsmith drive retry");
         return;
     }
+    const struct slice_id id = drive->creating;
     drive->creating = (struct slice_id){0};
     drive->creating_known_count = 0;
     drive->changed = true;
-    if (newcomers == 1)
+    if (newcomer != NULL)
         slice_birth(host, drive, &id, newcomer);
 }
 

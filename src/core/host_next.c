@@ -72,7 +72,7 @@ static bool create_one(struct host *host, struct host_drive *drive, struct host_
         host->slice_count == HOST_SLICES_MAX || drive_slices(host, drive) >= drive->layout.count)
         return false;
     slice_id_make(host, &drive->creating);
-    drive->creating_free_bytes = drive->seen.caps.free_bytes;
+    drive->creating_nsid = (struct nsid){0};
     drive->creating_known_count = drive->seen.ns_count;
     for (size_t i = 0; i < drive->seen.ns_count; i++)
         drive->creating_known[i] = drive->seen.ns[i].nsid;

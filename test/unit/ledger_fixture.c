@@ -15,7 +15,7 @@ const struct host_drive full_drive = {
     .factory = {{.nsid = {1}, .size_bytes = 2, .nguid = {3}, .eui64 = {4}}, {.nsid = {2}}},
     .factory_count = 2,
     .creating = {"s9"},
-    .creating_free_bytes = 5,
+    .creating_nsid = {5},
     .creating_known = {{6}, {7}, {8}},
     .creating_known_count = 3,
     .erasures = 9,

@@ -289,6 +289,23 @@ static void test_newcomers(void **state)
     }
 }
 
+static void test_answer_of_a_create_tells_ours_from_a_stranger(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    give_up_factory();
+    const struct order order = last_order();
+    ns_add(1, BLOCKS); /* somebody else's, of the same shape */
+    ns_add(2, BLOCKS);
+    tell((struct host_event){.kind = HOST_DONE, .ok = true, .order = &order, .nsid = {2}});
+    seen();
+    assert_int_equal(host->slice_count, 1);
+    assert_int_equal(slice(0)->nsid.v, 2);
+    assert_int_equal(host->drives[0].orphans, 1);
+    assert_int_equal(host->drives[0].adopt, ADOPT_CUTTING);
+}
+
 static void test_orphans_block_creates_only(void **state)
 {
     (void)state;
@@ -612,6 +629,7 @@ int main(void)
         TEST(test_intent_before_create),
         TEST(test_changed_row_with_each_change),
         TEST(test_newcomers),
+        TEST(test_answer_of_a_create_tells_ours_from_a_stranger),
         TEST(test_orphans_block_creates_only),
         TEST(test_lost_slices),
         TEST(test_no_create_while_one_is_missing),
