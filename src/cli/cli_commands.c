@@ -34,7 +34,7 @@ static const struct command table[] = {
     {"slice", "show", "ID", 1, 1, SHOW, "show one slice", "nsmith slice show ns-4f2k7d1c", cmd_slice_show},
     {"slice", "retry", "ID", 1, 1, CHANGE, "erase a quarantined slice once more", "nsmith slice retry ns-4f2k7d1c",
      cmd_slice_retry},
-    {"slice", "retire", "ID", 1, 1, CHANGE | OPT(YES) | OPT(CONFIRM_ID), "delete a quarantined slice for good",
+    {"slice", "retire", "ID", 1, 1, CHANGE | OPT(YES) | OPT(CONFIRM_ID), "delete a quarantined slice, or forget one that is gone",
      "nsmith slice retire ns-4f2k7d1c", cmd_slice_retire},
     {"class", "ls", "", 0, 0, OPTS_TABLE, "list slice classes", "nsmith class ls", cmd_class_ls},
     {"class", "set", "NAME", 1, 1, CHANGE | OPT(BYTES) | OPT(SIZE) | OPT(TOLERANCE), "make or change a slice class",

@@ -50,7 +50,7 @@ static void attention_slice(json_t *list, const struct row_slice *row)
         return;
     snprintf(what, sizeof(what), "slice %s on drive %s is %s", row->slice.id.v, row->slice.drive,
              row->gone ? "gone" : "quarantined");
-    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone ? "show" : "retry", row->slice.id.v);
+    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone ? "retire" : "retry", row->slice.id.v);
     attention_add(list, what, row->slice.why, command);
 }
 

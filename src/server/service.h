@@ -102,6 +102,7 @@ bool service_drive_retry(struct service *service, const char *serial, const stru
 /* ---- slices, claims, VMs ---- */
 
 bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err);
+/* ERR_CONFLICT: it is neither quarantined nor gone, or a claim holds it. */
 bool service_slice_retire(struct service *service, const struct slice_id *id, struct err *err);
 
 struct claim_request {

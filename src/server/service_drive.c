@@ -132,8 +132,12 @@ static bool quarantined(struct service *service, const struct slice_id *id, stru
 {
     if (!must_get(service, ROW_SLICE, "slice", id->v, row, err))
         return err_hint(err, "see the slices with: nsmith slice ls");
-    if (row->slice.state == SLICE_QUARANTINED)
+    if (row->slice.state == SLICE_QUARANTINED && !row->gone)
         return true;
+    if (row->gone) {
+        err_set(err, ERR_CONFLICT, "cannot retry slice '%s': its host does not report it any more", id->v);
+        return err_hint(err, "if it will not come back: nsmith slice retire %s", id->v);
+    }
     err_set(err, ERR_CONFLICT, "cannot retry or retire slice '%s': it is %s, not quarantined", id->v,
             slice_state_word(row->slice.state));
     return err_hint(err, "only a quarantined slice needs a person");
@@ -148,10 +152,14 @@ bool service_slice_retry(struct service *service, const struct slice_id *id, str
     return service->store->put(service->store->self, ROW_SLICE, &row, err) && host_touch(service, &row.host, err);
 }
 
+/* Also one that its host does not report any more (its ledger was lost, the host was set up anew): then it is only to be
+ * forgotten here, with the next report. Should it come back before that, it was not meant: service_report(). */
 bool service_slice_retire(struct service *service, const struct slice_id *id, struct err *err)
 {
     struct row_slice row;
-    if (!quarantined(service, id, &row, err))
+    bool found;
+    if (!service->store->get(service->store->self, ROW_SLICE, id->v, &row, &found, err) ||
+        (!(found && row.gone) && !quarantined(service, id, &row, err)))
         return false;
     if (row.claim.v[0] != '\0') {
         err_set(err, ERR_CONFLICT, "cannot retire slice '%s': claim '%s' still holds it", id->v, row.claim.v);

@@ -156,6 +156,8 @@ static bool report_slice(struct service *service, const struct report *report, c
             .host = report->host, .generation = slice->generation, .claim = slice->owner, .retries = slice->retries};
         *touched = true;
     }
+    if (row.gone)
+        row.retire = false; /* the retirement was of one that would not come back */
     row.slice = *slice;
     row.gone = false;
     return put(service, ROW_SLICE, &row, err);

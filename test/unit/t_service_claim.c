@@ -167,6 +167,47 @@ static void test_retry_and_retire(void **state)
     assert_false(get(ROW_SLICE, id.v, &row));
 }
 
+static void report_first(bool there)
+{
+    static size_t count;
+    if (!there)
+        count = report.slice_count;
+    report.slice_count = there ? count : 0; /* the ledger was lost, or is back */
+    DO(send(&err));
+}
+
+static void test_slice_that_is_gone_can_be_forgotten(void **state)
+{
+    (void)state;
+    struct row_slice row;
+    struct row_claim taken;
+    all_free();
+    DO(claim(1, "a", &taken, &err));
+    obey();
+    const struct slice_id held = taken.slices[0];
+    struct slice_id other = {0};
+    for (size_t i = 0; i < 4; i++)
+        if (!slice_id_eq(&slice_of(i)->id, &held))
+            other = slice_of(i)->id;
+    report_first(false);
+    assert_true(get(ROW_SLICE, other.v, &row) && row.gone);
+    REFUSED(ERR_CONFLICT, "does not report it", service_slice_retry(&service, &other, &err));
+    REFUSED(ERR_CONFLICT, "still holds it", service_slice_retire(&service, &held, &err));
+    const uint64_t revision = wants_now().revision;
+    DO(service_slice_retire(&service, &other, &err));
+    assert_true(wants_now().revision > revision); /* so that the host reports once more */
+    report_first(true);                           /* it is back: the word was not meant for it */
+    assert_true(get(ROW_SLICE, other.v, &row) && !row.gone && !row.retire);
+    REFUSED(ERR_CONFLICT, "not quarantined", service_slice_retire(&service, &other, &err));
+    report_first(false);
+    DO(service_claim_release(&service, &taken.id, &err));
+    DO(service_slice_retire(&service, &held, &err));
+    DO(send(&err));
+    assert_false(get(ROW_SLICE, held.v, &row));
+    assert_false(get(ROW_CLAIM, "a", &taken));
+    assert_true(get(ROW_SLICE, other.v, &row)); /* nobody said so of that one */
+}
+
 static void test_held_slice_is_not_retired(void **state)
 {
     (void)state;
@@ -311,6 +352,7 @@ int main(void)
         TEST(test_slice_that_goes_with_its_drive),
         TEST(test_missing_drive_gives_nothing),
         TEST(test_retry_and_retire),
+        TEST(test_slice_that_is_gone_can_be_forgotten),
         TEST(test_held_slice_is_not_retired),
         TEST(test_life_of_a_vm),
         TEST(test_vm_actions),
