@@ -125,6 +125,26 @@ static void check_clean(struct sim_host *at, const struct slice *slice, struct s
     }
 }
 
+struct granted {
+    struct sim *sim;
+    const struct row_claim *claim;
+};
+
+/* A restored database may know of claims that are long over. */
+static bool check_sole(void *ctx, const void *row)
+{
+    const struct granted *granted = ctx;
+    const struct row_claim *mine = granted->claim, *other = row;
+    if (other->state == CLAIM_RELEASING || claim_id_eq(&other->id, &mine->id))
+        return true;
+    for (size_t i = 0; i < mine->slice_count; i++)
+        for (size_t k = 0; k < other->slice_count; k++)
+            if (slice_id_eq(&mine->slices[i], &other->slices[k]))
+                sim_fail(granted->sim, "(2) slice %s was granted to %s and is %s's", mine->slices[i].v, mine->id.v,
+                         other->id.v);
+    return true;
+}
+
 static void check_serves(struct sim *sim, const struct row_slice *slice, const struct claim_id *claim)
 {
     struct row_drive drive;
@@ -141,6 +161,8 @@ void check_granted(struct sim *sim, const struct claim_id *id)
     struct row_claim claim;
     if (!server_row(sim, ROW_CLAIM, id->v, &claim))
         sim_fail(sim, "claim %s was granted and is not there", id->v);
+    if (sim->tally.restores == 0)
+        server_each(sim, ROW_CLAIM, check_sole, &(struct granted){sim, &claim});
     for (size_t i = 0; !sim->failed && i < claim.slice_count; i++) {
         struct row_slice slice;
         struct row_erasure erasure;
