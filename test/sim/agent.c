@@ -125,6 +125,8 @@ static uint64_t digest(const struct host *host)
                              drive->ambiguous);
         hash = mix(hash, drive->seen.ns_count << 32 | drive->seen.foreign.count << 16 | drive->layout.count);
         hash = mix(hash, drive->seen.caps.free_bytes);
+        hash = mix(hash, (uint64_t)drive->seen.health.critical_warning << 32 |
+                             (uint64_t)drive->seen.health.temperature_k << 8 | drive->seen.health.used_percent);
     }
     for (size_t i = 0; i < host->vm_count; i++)
         hash = mix(hash, (uint64_t)host->vms[i].seen.power << 8 | host->vms[i].seen_known);

@@ -128,6 +128,20 @@ static void device_fault(struct sim *sim, struct sim_host *at)
     sim_trace(sim, "%s drive %s will fail: %s", at->name.v, soft_drive_serial(drive->drive), text);
 }
 
+/* What its SMART log says: worn, hot, or well again. Nothing breaks; but nothing of it may be granted. */
+static void bad_health(struct sim *sim, struct sim_host *at)
+{
+    static const char *const states[] = {"used=101", "temperature=85", "temperature=78", "warning=8",
+                                         "used=0 temperature=30 warning=0"};
+    const char *text = states[sim_rand(sim, 5)];
+    struct soft_drive *drive = any_drive(sim, at)->drive;
+    struct soft_health health = soft_drive_health(drive);
+    struct err ignored = {0};
+    must(soft_health_parse(text, &health, &ignored));
+    soft_drive_set_health(drive, &health);
+    sim_trace(sim, "%s health of %s: %s", at->name.v, soft_drive_serial(drive), text);
+}
+
 static void tenants_lose(struct sim *sim, unsigned host, unsigned drive, uint32_t nsid)
 {
     for (struct sim_tenant *tenant = tenant_using(sim, host, drive, nsid); tenant != NULL;
@@ -331,6 +345,8 @@ void fault_step(struct sim *sim)
         stranger(sim, at);
     else if (what < 95)
         power_cut(sim, at);
+    else if (what < 97)
+        bad_health(sim, at);
     else
         agent_end(at, "killed", 3000);
 }
