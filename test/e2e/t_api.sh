@@ -20,10 +20,10 @@ answers() {
 field() { jq -r "$1" "$work/answer"; }
 
 say "The world"
-drives_start A1=tiny LIAR=tiny-liar CLIENT=tiny-no-nsmgmt
+drives_start A1=tiny LIAR=tiny-liar CLIENT=tiny-no-nsmgmt HITS=tiny-hits-all
 server_start
 agent_start
-for serial in A1 LIAR CLIENT; do until_true 10 drive_seen $serial; done
+for serial in A1 LIAR CLIENT HITS; do until_true 10 drive_seen $serial; done
 class_small
 check "status" answers 200 GET /v1/status
 for what in hosts drives slices classes flavors claims vms erasures; do check "$what" answers 200 GET /v1/$what; done
@@ -43,6 +43,19 @@ check "one host that is not there" answers 404 GET /v1/hosts/none
 check "one drive, in full" answers 200 GET /v1/drives/A1
 check "one that is not there" answers 404 GET /v1/drives/NONE
 check "adopt what is not there" answers 404 POST /v1/drives/NONE/adopt '{"confirm": "NONE"}'
+check "drain, dry" answers 200 POST '/v1/drives/A1/drain?dry_run=true'
+check "drain" answers 200 POST /v1/drives/A1/drain '{"reason": "a loud fan", "host": "e2e"}'
+check "it is told" is "$(field .drained.why)" "by a person: a loud fan"
+check "drain what is not there" answers 404 POST /v1/drives/NONE/drain
+check "resume" answers 200 POST /v1/drives/A1/resume '{"despite_health": true}'
+check "resume once more" answers 409 POST /v1/drives/A1/resume '{}'
+check "retry of one that is well" answers 409 POST /v1/drives/A1/retry
+check "one that does not keep its word is found out" answers 200 POST /v1/drives/HITS/adopt '{"class": "small", "confirm": "HITS"}'
+until_true 30 drive_is HITS fault
+until_idle 60
+check "retry" answers 200 POST /v1/drives/HITS/retry '{"host": "e2e"}'
+until_true 30 drive_is HITS adopted
+check "drain it" answers 200 POST /v1/drives/HITS/drain
 
 say "Slices"
 bad=$(api GET '/v1/slices?drive=LIAR&state=quarantined' | jq -r '.items[0].id')
