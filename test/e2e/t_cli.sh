@@ -33,10 +33,10 @@ refuses() {
 
 # ---- a world in which there is one of everything -------------------------------------------------------------------
 
-drives_start T1=tiny SPARE1=tiny LIAR1=tiny-liar WHOLE1=tiny-no-nsmgmt
+drives_start T1=tiny SPARE1=tiny LIAR1=tiny-liar WHOLE1=tiny-no-nsmgmt HITS1=tiny-hits-all DRAINED1=tiny
 server_start
 agent_start
-for serial in T1 SPARE1 LIAR1 WHOLE1; do until_true 10 drive_seen $serial; done
+for serial in T1 SPARE1 LIAR1 WHOLE1 HITS1 DRAINED1; do until_true 10 drive_seen $serial; done
 class_small
 api PUT /v1/flavors/two '{"vcpus": 1, "memory_bytes": 67108864, "slices": 2, "class": "small"}' >/dev/null
 touch "$work/kernel"
@@ -47,6 +47,11 @@ check "7: an adoption that ends with quarantined slices" ended 7
 check "and says what and why" grep -q 'quarantined' "$work/.err"
 "$nsmith" vm create web --flavor two --kernel "$work/kernel" >/dev/null
 until_idle 30
+api POST /v1/drives/HITS1/adopt '{"class": "small", "confirm": "HITS1"}' >/dev/null
+until_true 30 drive_is HITS1 fault
+adopt DRAINED1
+api POST /v1/drives/DRAINED1/drain >/dev/null
+until_idle 60
 quarantined=$(slices '.state == "quarantined"' | head -1)
 erasure=$("$nsmith" erasure ls --json | jq -r 'first(.items[] | select(.verdict == "verified")).id')
 check "the world is there" test -n "$quarantined" -a -n "$erasure"
@@ -66,6 +71,8 @@ object() {
 	case $noun/$1 in
 	slice/*) echo "$quarantined" ;;
 	erasure/*) echo "$erasure" ;;
+	drive/retry) echo HITS1 ;;
+	drive/resume) echo DRAINED1 ;;
 	drive/*) [ "$verb" = adopt ] && echo SPARE1 || echo T1 ;;
 	host/*) echo e2e ;;
 	claim/*) echo held ;;
