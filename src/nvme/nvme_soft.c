@@ -33,6 +33,7 @@ static void first_state(struct soft_drive *drive, uint64_t seed)
     drive->state = (struct soft_state){.version = 1, .seed = seed >> 1}; /* JSON integers end at 2^63-1 */
     text_cut(drive->state.serial, sizeof(drive->state.serial), drive->serial);
     soft_factory(drive, &drive->state);
+    soft_firmware_factory(&drive->state, &drive->profile);
     must(soft_state_broken(&drive->state, &drive->profile) == NULL);
 }
 
@@ -75,6 +76,7 @@ void soft_drive_free(struct soft_drive *drive)
         close(drive->lock_fd); /* and the lock is gone */
     free(drive->dir);
     free(drive->log);
+    free(drive->download);
     free(drive);
 }
 
@@ -154,6 +156,7 @@ static bool fill_drive(struct soft_drive *drive, struct err *err)
         if (!soft_state_save(&drive->state, drive->dir, err))
             return false;
     }
+    soft_firmware_factory(&drive->state, &drive->profile); /* of a folder from before there were slots */
     const char *broken = soft_state_broken(&drive->state, &drive->profile);
     if (broken != NULL || strcmp(drive->state.serial, drive->serial) != 0)
         return err_set(err, ERR_FAILED, "cannot open drive folder '%s': its state is broken: %s", drive->dir,
@@ -196,6 +199,7 @@ bool soft_drive_open_dir(const char *dir, const char *serial, const char *profil
         return false;
     }
     soft_op_interrupt(drive);
+    soft_firmware_reset(drive, SOFT_RESET_POWER);
     soft_drive_rescan(drive);
     *out = drive;
     return true;
@@ -257,6 +261,7 @@ void soft_drive_set_present(struct soft_drive *drive, bool present)
     if (!present) {
         drive->removals++;
         soft_op_interrupt(drive); /* a drive that is pulled loses its power */
+        soft_firmware_reset(drive, SOFT_RESET_POWER);
         for (size_t i = 0; i < drive->state.ns_count; i++)
             soft_hide(drive, drive->state.ns[i].nsid);
     }
@@ -281,6 +286,7 @@ uint64_t soft_drive_removals(const struct soft_drive *drive)
 void soft_drive_power_cut(struct soft_drive *drive)
 {
     soft_op_interrupt(drive);
+    soft_firmware_reset(drive, SOFT_RESET_POWER);
     for (size_t i = 0; i < SOFT_CTRLS_MAX; i++) {
         memset(drive->ctrls[i].changed, 0, sizeof(drive->ctrls[i].changed));
         drive->ctrls[i].event_due = false;

@@ -58,7 +58,8 @@ enum soft_result soft_drive_poll(struct soft_drive *drive, uint64_t ticket, stru
  * comes twice at a time gets a second one. ERR_FULL: there are SOFT_CTRLS_MAX already. */
 bool soft_drive_ctrl(struct soft_drive *drive, const char *host_nqn, uint32_t busy, uint16_t *cntlid_out,
                      struct err *err);
-/* The controller begins anew (Base 2.0, "Controller Level Reset"): no events, an empty log 04h. */
+/* The controller begins anew (Base 2.0, "Controller Level Reset"): no events, an empty log 04h; firmware that waited for
+ * it runs, on all controllers. */
 void soft_drive_ctrl_reset(struct soft_drive *drive, uint16_t cntlid);
 /* An asynchronous event of this controller is due: true, and dword 0 of its completion. Each is given out once. */
 bool soft_drive_event(struct soft_drive *drive, uint16_t cntlid, uint32_t *out);
@@ -78,6 +79,8 @@ void soft_drive_set_present(struct soft_drive *drive, bool present); /* surprise
 bool soft_drive_present(const struct soft_drive *drive);
 uint64_t
 soft_drive_removals(const struct soft_drive *drive); /* a drive that was pulled is another to who had it open */
+/* An NVM Subsystem Reset: all controllers begin anew. What is under way goes on. */
+void soft_drive_subsystem_reset(struct soft_drive *drive);
 /* What was under way ends: a format is half done, a sanitize begins again, no completion comes. */
 void soft_drive_power_cut(struct soft_drive *drive);
 /* The host looks again: all attached namespaces get their path. */
@@ -88,6 +91,8 @@ bool soft_drive_visible(const struct soft_drive *drive, uint32_t nsid);
 /* A hypervisor (a fake one) has the namespace open, or no more: then it cannot be opened exclusively. Linked in only;
  * behind the socket the locks of the file tell. */
 void soft_drive_hold(struct soft_drive *drive, uint32_t nsid, bool hold);
+
+enum soft_reset { SOFT_RESET_CONTROLLER, SOFT_RESET_SUBSYSTEM, SOFT_RESET_POWER };
 
 /* Views, for tests, checkers and people. */
 struct soft_ns_view {

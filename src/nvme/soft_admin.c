@@ -169,7 +169,7 @@ static uint16_t delete_ns(struct soft_drive *drive, uint32_t nsid)
 uint16_t soft_ns_management(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
-    if (!drive->profile.ns_management)
+    if (!soft_has_ns_management(drive))
         return NVME_ST_INVALID_OPCODE;
     if (cmd->cdw10 > NVME_NS_DELETE || !soft_cdws_zero(cmd))
         return NVME_ST_INVALID_FIELD;
@@ -206,7 +206,7 @@ static uint16_t check_attachment(const struct soft_ns *ns, uint16_t cntlid, bool
 uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
-    if (!drive->profile.ns_management)
+    if (!soft_has_ns_management(drive))
         return NVME_ST_INVALID_OPCODE;
     if (cmd->cdw10 > NVME_NS_DETACH || !soft_cdws_zero(cmd) || cmd->data_len != NVME_PAGE)
         return NVME_ST_INVALID_FIELD;

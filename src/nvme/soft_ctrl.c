@@ -45,6 +45,13 @@ void soft_drive_ctrl_reset(struct soft_drive *drive, uint16_t cntlid)
 {
     must(soft_state_has_ctrl(&drive->state, cntlid));
     drive->ctrls[cntlid - 1] = (struct soft_ctrl){0};
+    soft_firmware_reset(drive, SOFT_RESET_CONTROLLER);
+}
+
+void soft_drive_subsystem_reset(struct soft_drive *drive)
+{
+    memset(drive->ctrls, 0, sizeof(drive->ctrls));
+    soft_firmware_reset(drive, SOFT_RESET_SUBSYSTEM);
 }
 
 void soft_changed(struct soft_drive *drive, uint16_t cntlid, uint32_t nsid)

@@ -18,6 +18,8 @@ struct soft_ctrl {
     bool event_masked;             /* and none is sent before the log of the last one is read */
 };
 
+struct soft_download;
+
 struct soft_drive {
     struct soft_profile profile;
     char serial[21];
@@ -39,6 +41,7 @@ struct soft_drive {
     uint64_t done_ticket;                   /* the last that was done, */
     uint16_t done_status;                   /* and how it went */
     struct soft_ctrl ctrls[SOFT_CTRLS_MAX]; /* by CNTLID less one */
+    struct soft_download *download;         /* owned; firmware on its way, NULL: none */
     uint64_t reads, writes;                 /* for the SMART log */
     struct soft_log_entry *log;             /* owned; a ring of SOFT_LOG_MAX, made when first used */
     uint64_t log_seq;
@@ -63,6 +66,8 @@ uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_format(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_sanitize(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_sanitize_ns(struct soft_drive *drive, struct soft_call *call);
+uint16_t soft_fw_download(struct soft_drive *drive, struct soft_call *call);
+uint16_t soft_fw_commit(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_io_command(struct soft_drive *drive, struct soft_call *call);
 
 /* The state becomes `next`, durably; NVME_ST_INTERNAL and no change when it cannot be saved. */
@@ -85,6 +90,15 @@ void soft_hide(struct soft_drive *drive, uint32_t nsid);
 void soft_factory(struct soft_drive *drive, struct soft_state *state);
 /* Lowest free NSID; 0: none, or MNAN is reached. */
 uint32_t soft_free_nsid(const struct soft_drive *drive);
+
+/* The firmware that a new drive is born with, in slot 1; nothing where there is some. */
+void soft_firmware_factory(struct soft_state *state, const struct soft_profile *profile);
+/* After a reset: what was downloaded is gone; what waited for this kind of reset runs. */
+void soft_firmware_reset(struct soft_drive *drive, enum soft_reset reset);
+size_t soft_firmware_log(const struct soft_drive *drive, struct nvme_wire_firmware *page); /* the page's size */
+void soft_firmware_identify(const struct soft_drive *drive, struct nvme_wire_ctrl *page);
+/* By its profile, or by the firmware that runs. */
+bool soft_has_ns_management(const struct soft_drive *drive);
 
 static inline bool soft_cdws_zero(const struct nvme_cmd *cmd)
 {

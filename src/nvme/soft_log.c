@@ -39,7 +39,7 @@ static size_t log_effects(const struct soft_drive *drive, struct nvme_wire_effec
     const struct le32 inventory = le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_INVENTORY);
     page->admin[NVME_OP_GET_LOG] = page->admin[NVME_OP_IDENTIFY] = plain;
     page->admin[NVME_OP_SET_FEATURES] = page->admin[NVME_OP_GET_FEATURES] = plain;
-    if (profile->ns_management)
+    if (soft_has_ns_management(drive))
         page->admin[NVME_OP_NS_MANAGEMENT] = page->admin[NVME_OP_NS_ATTACHMENT] = inventory;
     if (profile->format)
         page->admin[NVME_OP_FORMAT] =
@@ -49,6 +49,12 @@ static size_t log_effects(const struct soft_drive *drive, struct nvme_wire_effec
             le32_of(NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT | 2u << NVME_EFFECT_CSE_SHIFT);
     if (profile->sanitize_ns)
         page->admin[NVME_OP_SANITIZE_NS] = erases;
+    if (profile->firmware_slots > 0) {
+        const bool at_once = profile->firmware_activation == SOFT_ACTIVATION_AT_ONCE;
+        page->admin[NVME_OP_FW_DOWNLOAD] = plain;
+        page->admin[NVME_OP_FW_COMMIT] =
+            le32_of((uint32_t)NVME_EFFECT_SUPPORTED | (at_once ? NVME_EFFECT_CTRL_CAP : 0u));
+    }
     page->io[NVME_IO_FLUSH] = page->io[NVME_IO_READ] = plain;
     page->io[NVME_IO_WRITE] = writes;
     if (profile->write_zeroes)
@@ -94,6 +100,7 @@ static size_t make_page(struct soft_drive *drive, const struct soft_call *call, 
     union {
         uint8_t *bytes;
         struct nvme_wire_smart *smart;
+        struct nvme_wire_firmware *firmware;
         struct nvme_wire_ns_list *list;
         struct nvme_wire_effects *effects;
         struct nvme_wire_sanitize *sanitize;
@@ -103,6 +110,8 @@ static size_t make_page(struct soft_drive *drive, const struct soft_call *call, 
         return NVME_PAGE; /* no errors to tell of: entries with count 0 */
     case NVME_LID_SMART:
         return log_smart(drive, at.smart);
+    case NVME_LID_FIRMWARE:
+        return soft_firmware_log(drive, at.firmware);
     case NVME_LID_CHANGED_NS:
         return log_changed(&drive->ctrls[call->cntlid - 1], cmd->cdw10 & 1u << 15, at.list);
     case NVME_LID_EFFECTS:

@@ -6,6 +6,7 @@
 #define NSMITH_SOFT_STATE_H
 
 #include "base/err.h"
+#include "nvme/soft_fwimage.h"
 #include "nvme/soft_profile.h"
 
 /* A drive has controller 1, which is the host's own when there is no network, and one more for each further host. */
@@ -39,6 +40,12 @@ struct soft_spare {
     uint64_t media;
 };
 
+/* What is in a firmware slot. */
+struct soft_firmware {
+    uint8_t slot; /* 1 to SOFT_FIRMWARE_MAX */
+    struct soft_fwimage image;
+};
+
 enum soft_op_kind { SOFT_OP_NONE, SOFT_OP_FORMAT, SOFT_OP_SANITIZE, SOFT_OP_SANITIZE_NS, SOFT_OP_COUNT };
 enum soft_effect { SOFT_EFFECT_FULL, SOFT_EFFECT_HALF, SOFT_EFFECT_NONE, SOFT_EFFECT_COUNT };
 
@@ -64,6 +71,11 @@ struct soft_state {
     size_t spare_count;
     struct soft_host hosts[SOFT_CTRLS_MAX];
     size_t host_count;
+    struct soft_firmware firmware[SOFT_FIRMWARE_MAX];
+    size_t firmware_count;
+    uint8_t firmware_active; /* slot that what runs came from */
+    uint8_t firmware_next;   /* slot that runs after the next reset that suffices; 0: the same */
+    struct soft_fwimage running;
     struct soft_op op;
     uint8_t sanitized;       /* SSTAT of the last Sanitize of the drive */
     uint32_t sanitize_cdw10; /* of that one */

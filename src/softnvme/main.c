@@ -6,6 +6,7 @@
 #include "base/must.h"
 #include "base/stdfd.h"
 #include "base/text.h"
+#include "nvme/soft_fwimage.h"
 #include "nvme/soft_link.h"
 #include "nvme/soft_serve.h"
 #include "softnvme/tcp_serve.h"
@@ -53,6 +54,7 @@ static const char usage[] =
     "usage: nsmith-softnvme --dir DIR --socket PATH [--tcp ADDRESS:PORT] [--profiles DIR]\n"
     "                       [--add SERIAL=PROFILE]...\n"
     "       nsmith-softnvme --ctl PATH COMMAND...\n"
+    "       nsmith-softnvme --make-firmware REVISION FILE [WORD]...\n"
     "Software NVMe drives over files, for tests, demonstrations and training.\n"
     "  --dir DIR             folder of the drives, one folder each; made when missing\n"
     "  --socket PATH         unix socket to listen on\n"
@@ -60,7 +62,10 @@ static const char usage[] =
     "                        everybody who reaches the address has the drives\n"
     "  --add SERIAL=PROFILE  a drive, made when it is not there yet\n"
     "  --profiles DIR        folder of *.conf (default " NSMITH_PROFILES ")\n"
-    "  --ctl PATH COMMAND    tells a running one something; 'nsmith-softnvme --ctl PATH help' lists the commands\n";
+    "  --ctl PATH COMMAND    tells a running one something; 'nsmith-softnvme --ctl PATH help' lists the commands\n"
+    "  --make-firmware REVISION FILE [WORD]...\n"
+    "                        writes a firmware image for these drives, of a revision of at most 8 characters, with\n"
+    "                        WORDs: ns-management (adds it), needs-reset, slow (not without a reset), prohibited\n";
 
 static int fail(const struct err *err)
 {
@@ -298,7 +303,7 @@ static int catch_signals(void)
 }
 
 struct options {
-    const char *dir, *socket, *tcp, *profiles, *ctl;
+    const char *dir, *socket, *tcp, *profiles, *ctl, *firmware;
     const char *adds[SOFT_DRIVES_MAX];
     size_t add_count;
 };
@@ -380,6 +385,38 @@ static int control(const char *path, char *const *words, int count)
     return 0;
 }
 
+/* Writes a new file: an image that is there may be one that somebody wants to compare with. */
+static bool write_firmware(const char *path, const struct soft_fwimage *image, struct err *err)
+{
+    uint8_t *bytes = malloc(SOFT_FWIMAGE_BYTES);
+    must(bytes != NULL);
+    soft_fwimage_build(image, bytes);
+    FILE *file = fopen(path, "wxe");
+    const bool written = file != NULL && fwrite(bytes, 1, SOFT_FWIMAGE_BYTES, file) == SOFT_FWIMAGE_BYTES;
+    const int sys = errno;
+    const bool closed = file == NULL || fclose(file) == 0;
+    free(bytes);
+    return (written && closed) || err_sys(err, written ? errno : sys, "cannot write '%s'", path);
+}
+
+static int make_firmware(const char *revision, char *const *words, int count)
+{
+    struct soft_fwimage image = {0};
+    struct err err = {0};
+    if (!text_is_printable(revision, SOFT_REVISION_MAX)) {
+        err_set(&err, ERR_INPUT, "cannot make firmware: a revision is 1 to %d printable characters", SOFT_REVISION_MAX);
+        return fail(&err);
+    }
+    text_cut(image.revision, sizeof(image.revision), revision);
+    for (int i = 1; i < count; i++) {
+        uint32_t flag;
+        if (!soft_fwimage_word(words[i], &flag, &err))
+            return fail(&err);
+        image.flags |= flag;
+    }
+    return write_firmware(words[0], &image, &err) ? 0 : fail(&err);
+}
+
 static int bad_usage(const char *why)
 {
     fprintf(stderr, "nsmith-softnvme: %s\n%s", why, usage);
@@ -395,6 +432,7 @@ int main(int argc, char **argv)
         {"profiles", required_argument, NULL, 'p'},
         {"tcp", required_argument, NULL, 't'},
         {"ctl", required_argument, NULL, 'c'},
+        {"make-firmware", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {0},
@@ -413,6 +451,8 @@ int main(int argc, char **argv)
             options.profiles = optarg;
         else if (c == 'c')
             options.ctl = optarg;
+        else if (c == 'f')
+            options.firmware = optarg;
         else if (c == 'a' && options.add_count < SOFT_DRIVES_MAX)
             options.adds[options.add_count++] = optarg;
         else if (c == 'h')
@@ -425,6 +465,9 @@ int main(int argc, char **argv)
     if (options.ctl != NULL)
         return optind == argc ? bad_usage("a command is missing behind --ctl PATH")
                               : control(options.ctl, argv + optind, argc - optind);
+    if (options.firmware != NULL)
+        return optind == argc ? bad_usage("a file is missing behind --make-firmware REVISION")
+                              : make_firmware(options.firmware, argv + optind, argc - optind);
     if (options.dir == NULL || options.socket == NULL)
         return bad_usage(options.dir == NULL ? "--dir is missing" : "--socket is missing");
     return optind < argc ? bad_usage("there is something behind the options") : serve(&options);

@@ -25,7 +25,7 @@ static const struct {
     uint16_t status;
 } refusals[] = {
     {"an unknown opcode", {.opcode = 0xc1}, 0x001},
-    {"firmware download is not known yet", {.opcode = 0x11}, 0x001},
+    {"a firmware download without data", {.opcode = 0x11}, 0x002},
     {"Identify with a short page", {.opcode = 0x06, .cdw10 = 1, .data = zeros, .data_len = 512}, 0x002},
     {"Identify with a reserved bit", {.opcode = 0x06, .cdw10 = 0x101, ASK}, 0x002},
     {"Identify with CDW12", {.opcode = 0x06, .cdw10 = 1, .cdw12 = 1, ASK}, 0x002},
@@ -179,7 +179,7 @@ static void test_pages(void **state)
     assert_int_equal(page.ctrl.fna, 5);
     assert_int_equal(le32_get(page.ctrl.nn), 8);
     assert_int_equal(le32_get(page.ctrl.mnan), 6);
-    assert_int_equal(le16_get(page.ctrl.oacs), NVME_OACS_FORMAT | NVME_OACS_NS_MANAGEMENT);
+    assert_int_equal(le16_get(page.ctrl.oacs), NVME_OACS_FORMAT | NVME_OACS_FIRMWARE | NVME_OACS_NS_MANAGEMENT);
     assert_int_equal(identify(drive, NVME_CNS_NS, NVME_NSID_ALL, &page), 0);
     assert_int_equal(page.ns.nlbaf, 1);
     assert_int_equal(page.ns.lbaf[1].lbads, 12);

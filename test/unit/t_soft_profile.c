@@ -30,6 +30,9 @@ static void test_profile_text(void **state)
         {"capacity = 1TB\nns_management = no\nfactory_namespace = no\n", "needs factory_namespace", ""},
         {"capacity = 1TB\nfault = format kind=lied\n", "line 2: cannot read the fault", "kinds are"},
         {"capacity = 1TB\nsanitize = block magic\n", "'magic' is none of", ""},
+        {"capacity = 1TB\nfirmware_slots = 8\n", "above the limit 7", ""},
+        {"capacity = 1TB\nfirmware_activation = never\n", "none of: at-once, controller-reset", ""},
+        {"capacity = 1TB\nfirmware_granularity = 2KiB\n", "multiple of 4096", ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct soft_profile profile;
