@@ -176,6 +176,8 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const char *n
         if (!out->ok)
             *err = out->err;
         return out->ok;
+    case ORDER_PROBE:
+        return order_probe(env, dev, order, out, err);
     case ORDER_LIST:
     case ORDER_VIRT_LIST:
     case ORDER_VM_START:
@@ -215,5 +217,6 @@ struct host_event order_event(enum host_event_kind kind, const struct order *ord
                                .ino = done->node.ino,
                                .rdev = done->node.rdev,
                                .path = done->node.path,
-                               .erasure = done->have_erasure ? &done->erasure : NULL};
+                               .erasure = done->have_erasure ? &done->erasure : NULL,
+                               .result = done->have_result ? &done->result : NULL};
 }

@@ -40,6 +40,8 @@ struct order_done {
     bool have_erasure;
     struct erasure erasure;   /* erase: what was done and seen; seq is filled later */
     struct drive_seen *seen;  /* scan: from malloc, owned by the caller */
+    bool have_result;
+    struct task_result result; /* probe */
 };
 
 /* Every controller that answers Identify. One that does not is left out. */
@@ -55,6 +57,10 @@ bool order_open(const struct order_env *env, const struct drive_ident *ident, st
 
 /* Nobody on this host uses the namespace, as env->unused tells. ERR_BUSY: somebody does. */
 bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err);
+
+/* In order_task.c. */
+bool order_probe(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out,
+                 struct err *err);
 
 /* In order_erase.c: fills *out as above. */
 void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out);

@@ -240,6 +240,7 @@ static bool virt_order(struct worker *worker, struct virt_list *list, struct err
     case ORDER_DELETE:
     case ORDER_ERASE:
     case ORDER_NODE:
+    case ORDER_PROBE:
     case ORDER_KIND_COUNT:
         break;
     }

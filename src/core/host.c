@@ -101,6 +101,8 @@ static bool take_wants(struct host *host, const struct wants *wants)
     host->wants_known = true;
     for (size_t i = 0; i < host->drive_count; i++)
         host->drives[i].want = (struct want_drive){0};
+    for (size_t i = 0; i < host->drive_count; i++)
+        host->drives[i].task_want = (struct drive_task){0};
     for (size_t i = 0; i < wants->drive_count; i++)
         drive_want(host, &wants->drives[i]);
     for (size_t i = 0; i < wants->slice_count; i++) {
@@ -112,6 +114,8 @@ static bool take_wants(struct host *host, const struct wants *wants)
     }
     for (size_t i = 0; i < wants->vm_count; i++)
         vm_want(host, &wants->vms[i]);
+    for (size_t i = 0; i < wants->task_count; i++)
+        task_want(host, &wants->tasks[i]);
     return true;
 }
 
@@ -209,13 +213,15 @@ void host_start(struct host *host, const struct uuid *boot, uint64_t rng_seed, u
     host->rng.state = rng_seed;
     host->registration = registration;
     host->list_due = true;
+    for (size_t i = 0; i < host->drive_count; i++)
+        task_interrupted(&host->drives[i]);
 }
 
 void host_clear_changed(struct host *host)
 {
     host->changed = false;
     for (size_t i = 0; i < host->drive_count; i++)
-        host->drives[i].changed = false;
+        host->drives[i].changed = host->drives[i].task.changed = false;
     for (size_t i = 0; i < host->slice_count; i++)
         host->slices[i].slice.changed = false;
     size_t kept = 0;
@@ -239,6 +245,7 @@ static void report_drive(const struct host_drive *drive, struct drive_report *ou
     *out = (struct drive_report){
         .adopt = drive->adopt, .adoption = drive->adoption, .layout = drive->layout, .orphans = drive->orphans};
     text_cut(out->why, sizeof(out->why), drive->why);
+    out->task = drive->task.report;
     out->seen = drive->seen;
     out->seen.ident = drive->ident;
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT;

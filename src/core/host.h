@@ -8,6 +8,8 @@
  *   - Every order that changes a device or a domain is preceded by a changed row that names it (intent).
  *   - Fencing: wants of a lower incarnation, another registration or a lower revision change nothing.
  *   - Shrinks before it grows: detach, delete, create, attach, erase.
+ *   - A task (model/task.h) acts once: it is durable before its order is given; one that was under way when the process
+ *     ended has failed, unless it only asks.
  *   - Never names a namespace that is neither a slice of the ledger nor, while the drive is being cut for the first
  *     time, one of the factory namespaces that the fresh look before adoption found blank. */
 #ifndef NSMITH_HOST_H
@@ -27,6 +29,13 @@ struct ns_ident {
     uint8_t nguid[16], eui64[8];
 };
 
+/* The last task of a drive: one at a time, durable from the moment that it was taken on. */
+struct host_task {
+    struct drive_task task; /* id empty: it never had one */
+    struct task_report report;
+    bool changed; /* must be written to the ledger */
+};
+
 struct host_drive {
     /* durable when adopt is not ADOPT_NONE */
     struct drive_ident ident;
@@ -41,6 +50,7 @@ struct host_drive {
     struct nsid creating_known[DRIVE_NS_MAX];
     size_t creating_known_count;
     uint32_t erasures; /* how often slices of it were erased; for people */
+    struct host_task task; /* durable by itself, for drives that are not ours too */
     /* not durable */
     bool changed;
     bool present;          /* the last listing showed it */
@@ -53,6 +63,7 @@ struct host_drive {
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */
+    struct drive_task task_want; /* id empty: none */
 };
 
 struct host_slice {
@@ -119,6 +130,7 @@ struct host {
     X(ORDER_DELETE, "delete")                                                                                          \
     X(ORDER_ERASE, "erase")                                                                                            \
     X(ORDER_NODE, "node")         /* open, identify, tell path and inode */                                           \
+    X(ORDER_PROBE, "probe")       /* ask it everything twice, and judge */                                            \
     X(ORDER_VIRT_LIST, "vm list")                                                                                      \
     X(ORDER_VM_START, "vm start")                                                                                      \
     X(ORDER_VM_SHUTDOWN, "vm shutdown")                                                                                \
@@ -139,6 +151,7 @@ struct order {
     enum order_kind kind;
     /* drive orders */
     struct drive_ident ident;
+    struct uuid task; /* that it is for, empty: none */
     bool fresh; /* scan: look for foreign data too */
     struct ns_ident ns;
     struct slice_id slice;
@@ -190,6 +203,7 @@ struct host_event {
     uint64_t dev, ino, rdev;
     const char *path;
     const struct erasure *erasure; /* HOST_DONE of an erase */
+    const struct task_result *result; /* HOST_DONE of a probe */
     unsigned percent;
     const struct vm_report *vms;
     size_t vm_count;

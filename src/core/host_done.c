@@ -83,6 +83,10 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
     if (drive == NULL)
         return;
     drive->busy = false;
+    if (order->kind == ORDER_PROBE) {
+        task_done(drive, event);
+        return;
+    }
     struct host_slice *slice = host_slice_find(host, &order->slice);
     if (order->kind == ORDER_ERASE || order->kind == ORDER_NODE) {
         if (!event->ok && event->err->kind == ERR_MISSING)

@@ -58,6 +58,13 @@ static void drive_add(struct host *host, const struct drive_ident *ident)
     host->drives[host->drive_count++] = (struct host_drive){.ident = *ident};
 }
 
+struct host_drive *drive_known(struct host *host, const struct drive_ident *ident)
+{
+    if (host_drive_find(host, ident) == NULL)
+        drive_add(host, ident);
+    return host_drive_find(host, ident);
+}
+
 static size_t count_serial(const struct host_event *event, const char *serial)
 {
     size_t count = 0;
@@ -89,6 +96,8 @@ void drive_listed(struct host *host, const struct host_event *event)
             drive->adoption = (struct uuid){0};
             drive->why[0] = '\0';
         }
+        if (!present)
+            task_drive_gone(drive);
         if (present != drive->present) {
             drive->present = present;
             drive->scanned = false;
@@ -106,12 +115,9 @@ void drive_want(struct host *host, const struct want_drive *want)
     struct host_drive *drive = host_drive_find(host, &want->ident);
     if (drive == NULL || !drive->present)
         host->list_due = true;
-    if (drive == NULL) { /* the wish may come before the first listing */
-        drive_add(host, &want->ident);
-        drive = host_drive_find(host, &want->ident);
-        if (drive == NULL)
-            return;
-    }
+    drive = drive_known(host, &want->ident);
+    if (drive == NULL)
+        return;
     drive->want = *want;
     if (drive_is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
         return; /* ours already, or this very wish was judged */

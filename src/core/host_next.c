@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 
-static struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
+struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
 {
     struct order *order = order_add(out, kind);
     order->ident = drive->ident;
@@ -191,6 +191,8 @@ static void drive_decide(struct host *host, struct host_drive *drive, uint64_t n
         order->fresh = !drive_is_ours(drive);
         return;
     }
+    if (task_decide(host, drive, out))
+        return;
     if (drive_is_ours(drive))
         ours_decide(host, drive, now_ms, out);
     if (!drive->busy)

@@ -43,6 +43,8 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
 void drive_said(struct host *host, const struct host_event *event);
 void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 void drive_want(struct host *host, const struct want_drive *want);
+/* Also one that no listing has shown yet: a wish may come before the first. NULL: the host has too many. */
+struct host_drive *drive_known(struct host *host, const struct drive_ident *ident);
 
 void vm_want(struct host *host, const struct want_vm *want);
 void vms_listed(struct host *host, const struct host_event *event);
@@ -50,5 +52,14 @@ void vm_done(struct host *host, const struct host_event *event);
 void vms_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 /* A VM that holds this claim is not known to be gone. */
 bool vm_holds(const struct host *host, const struct claim_id *claim);
+
+struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind);
+
+void task_want(struct host *host, const struct drive_task *want);
+/* What a drive that may be worked on is to do for its task. true: nothing else is its turn now. */
+bool task_decide(struct host *host, struct host_drive *drive, struct host_orders *out);
+void task_done(struct host_drive *drive, const struct host_event *event);
+void task_drive_gone(struct host_drive *drive);
+void task_interrupted(struct host_drive *drive); /* the process ended while it was under way */
 
 #endif

@@ -54,6 +54,7 @@ static const struct jmap lbaf_jmap = JMAP(struct lba_format, lbaf_fields);
 static const struct jfield caps_fields[] = {
     {JU16(struct drive_caps, cntlid)},
     {JBOOL(struct drive_caps, ns_management)},
+    {JBOOL(struct drive_caps, ns_claimed), .optional = true},
     {JBOOL(struct drive_caps, format)},
     {JU8(struct drive_caps, fna)},
     {JBOOL(struct drive_caps, sanitize_crypto)},

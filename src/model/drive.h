@@ -27,7 +27,8 @@ struct lba_format {
 /* What the drive can do: Identify Controller (CNS 01h), namespace FFFFFFFFh (CNS 00h), granularity list (CNS 16h). */
 struct drive_caps {
     uint16_t cntlid;       /* of the very descriptor that was asked */
-    bool ns_management;    /* OACS bit 3 */
+    bool ns_management;    /* OACS bit 3, and not left out of the list of supported commands */
+    bool ns_claimed;       /* OACS bit 3 alone */
     bool format;           /* OACS bit 1 */
     uint8_t fna;           /* FNA: bit 0 format hits all, bit 1 secure erase hits all, bit 2 crypto erase, bit 3 no FFFFFFFFh */
     bool sanitize_crypto;  /* SANICAP bit 0 */
@@ -114,6 +115,14 @@ struct drive_seen {
     struct ns_seen ns[DRIVE_NS_MAX];
     size_t ns_count; /* in the order of their NSIDs */
     struct foreign_list foreign;
+};
+
+/* Whether a drive says the same where two pages tell one thing; a scan takes it from one of them. */
+struct drive_pages {
+    uint32_t compared;   /* namespaces that two pages describe (CNS 00h, 11h, 03h) */
+    uint32_t unlisted;   /* attached, and not in the list of all namespaces (CNS 02h, 10h) */
+    struct nsid differs; /* 0: none; else the first that two pages describe differently, */
+    char differs_in[16]; /* and in what */
 };
 
 /* NULL when the drive has no such namespace. */

@@ -79,6 +79,7 @@ static const struct jfield wants_fields[] = {
     {JLIST(struct wants, drives, drive_count, want_drive_jmap)},
     {JLIST(struct wants, slices, slice_count, want_slice_jmap)},
     {JLIST(struct wants, vms, vm_count, want_vm_jmap)},
+    {JLIST(struct wants, tasks, task_count, drive_task_jmap), .optional = true},
 };
 const struct jmap wants_jmap = JMAP(struct wants, wants_fields);
 
@@ -89,6 +90,7 @@ static const struct jfield drive_report_fields[] = {
     {JSTR(struct drive_report, why), .optional = true},
     {JU32(struct drive_report, orphans), .optional = true},
     {JOBJ(struct drive_report, seen, drive_seen_jmap)},
+    {JOBJ(struct drive_report, task, task_report_jmap), .optional = true},
 };
 const struct jmap drive_report_jmap = JMAP(struct drive_report, drive_report_fields);
 

@@ -11,6 +11,9 @@
 /* Everything but `foreign` and ns[].path's contents check; ns[].path is filled. Health is best effort. */
 bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err);
 
+/* Asks for what a scan takes from one page once more, where another page tells the same. */
+bool nvme_compare_pages(struct nvme_dev *dev, struct drive_pages *out, struct err *err);
+
 /* Who answers on this descriptor: Identify Controller and nothing else. */
 bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, struct err *err);
 

@@ -123,6 +123,7 @@ static void scan_health(struct nvme_dev *dev, struct drive_health *out)
 static bool scan_management(struct nvme_dev *dev, const struct nvme_ctrl_page *ctrl, struct drive_caps *caps, struct err *err)
 {
     bool is_a_list, listed;
+    caps->ns_claimed = caps->ns_management;
     if (!caps->ns_management)
         return true;
     if (!nvme_ask_supported(dev, ctrl, NVME_OP_IDENTIFY, &is_a_list, err) ||

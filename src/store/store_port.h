@@ -44,6 +44,7 @@ struct row_drive {
     struct drive_report report; /* the newest of the agent */
     uint64_t seen_ms;
     bool wanted; /* adoption was asked for */
+    struct drive_task task; /* wanted, until the agent has reported its end; id empty: none */
     struct uuid adoption;
     struct layout layout;
 };

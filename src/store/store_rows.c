@@ -62,6 +62,7 @@ static const struct jfield drive_fields[] = {
     {JBOOL(struct row_drive, wanted)},
     {JID(struct row_drive, adoption), .optional = true},
     {JOBJ(struct row_drive, layout, layout_jmap), .optional = true},
+    {JOBJ(struct row_drive, task, drive_task_jmap), .optional = true},
 };
 static const struct jmap drive_jmap = JMAP(struct row_drive, drive_fields);
 

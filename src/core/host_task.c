@@ -1,0 +1,107 @@
+/* What a person asks of one drive, once (model/task.h). The order of things: taken on (durable), judged, begun
+ * (durable, then the order), ended (durable, then told). See host.h for the rules. */
+#include "core/host_priv.h"
+
+#include "base/text.h"
+
+static bool id_is(const struct uuid *a, const struct uuid *b)
+{
+    return strcmp(a->v, b->v) == 0;
+}
+
+static void task_state(struct host_drive *drive, enum task_state state, const char *why)
+{
+    struct task_report *report = &drive->task.report;
+    if (report->state == state && strcmp(report->why, why) == 0)
+        return;
+    report->state = state;
+    text_cut(report->why, sizeof(report->why), why);
+    drive->task.changed = true;
+}
+
+void task_want(struct host *host, const struct drive_task *want)
+{
+    struct host_drive *drive = host_drive_find(host, &want->ident);
+    if (drive == NULL || !drive->present)
+        host->list_due = true;
+    drive = drive_known(host, &want->ident);
+    if (drive != NULL)
+        drive->task_want = *want;
+}
+
+/* A new wish takes the place of what is over, or was not begun. */
+static void task_take(const struct host *host, struct host_drive *drive)
+{
+    struct host_task *task = &drive->task;
+    const struct drive_task *want = &drive->task_want;
+    const bool wanted = want->id.v[0] != '\0';
+    if (task->task.id.v[0] != '\0' && task->report.state == TASK_RUNNING)
+        return;
+    if (wanted && !id_is(&want->id, &task->task.id)) {
+        *task = (struct host_task){
+            .task = *want, .report = {.id = want->id, .kind = want->kind, .state = TASK_WAITING}, .changed = true};
+    } else if (!wanted && host->wants_known && task->report.state == TASK_WAITING && task->task.id.v[0] != '\0') {
+        task_state(drive, TASK_REFUSED, "it was taken back before it had begun");
+    }
+}
+
+/* Durable before the order that it names. */
+static struct order *task_order(struct host_drive *drive, enum order_kind kind, struct host_orders *out)
+{
+    task_state(drive, TASK_RUNNING, "");
+    struct order *order = drive_order(out, drive, kind);
+    order->task = drive->task.task.id;
+    return order;
+}
+
+static bool task_begin(struct host_drive *drive, struct host_orders *out)
+{
+    switch (drive->task.task.kind) {
+    case TASK_PROBE:
+        task_order(drive, ORDER_PROBE, out);
+        return true;
+    case TASK_PROBE_DESTRUCTIVE:
+    case TASK_FIRMWARE:
+    case TASK_NONE:
+    case TASK_KIND_COUNT:
+        break;
+    }
+    task_state(drive, TASK_REFUSED, "this agent does not know that kind of task");
+    return false;
+}
+
+bool task_decide(struct host *host, struct host_drive *drive, struct host_orders *out)
+{
+    task_take(host, drive);
+    if (drive->task.task.id.v[0] == '\0' || drive->task.report.state != TASK_WAITING)
+        return false;
+    return task_begin(drive, out);
+}
+
+void task_done(struct host_drive *drive, const struct host_event *event)
+{
+    struct host_task *task = &drive->task;
+    if (task->report.state != TASK_RUNNING || !id_is(&task->task.id, &event->order->task))
+        return;
+    if (event->result != NULL)
+        task->report.result = *event->result;
+    task->report.percent = 100;
+    task->changed = true;
+    task_state(drive, event->ok ? TASK_DONE : TASK_FAILED, event->ok ? "" : event->err->msg);
+}
+
+void task_drive_gone(struct host_drive *drive)
+{
+    if (drive->task.task.id.v[0] != '\0' && drive->task.report.state == TASK_RUNNING && !drive->busy)
+        task_state(drive, TASK_FAILED, "the drive went away while it was under way");
+}
+
+void task_interrupted(struct host_drive *drive)
+{
+    if (drive->task.task.id.v[0] == '\0' || drive->task.report.state != TASK_RUNNING)
+        return;
+    if (drive->task.task.kind == TASK_PROBE) /* it only asks */
+        task_state(drive, TASK_WAITING, "");
+    else
+        task_state(drive, TASK_FAILED, "interrupted: the agent ended while it was under way");
+}
