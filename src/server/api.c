@@ -25,6 +25,7 @@ static const struct {
     {"GET", "/v1/drives", get_drives, ROUTE_READ},
     {"GET", "/v1/drives/*", get_drive, ROUTE_READ},
     {"POST", "/v1/drives/*/adopt", post_adopt, ROUTE_CHANGE},
+    {"POST", "/v1/drives/*/probe", post_probe, ROUTE_CHANGE},
     {"GET", "/v1/slices", get_slices, ROUTE_READ},
     {"GET", "/v1/slices/*", get_slice, ROUTE_READ},
     {"POST", "/v1/slices/*/retry", post_retry, ROUTE_CHANGE},

@@ -37,6 +37,7 @@ json_t *object_new(void);
 json_t *items(json_t *list);
 
 json_t *show_drive(const struct row_drive *row, bool with_seen);
+json_t *show_task(const struct row_drive *row); /* what it is at, or did last; NULL: nothing ever */
 json_t *show_slice(struct service *service, const struct row_slice *row, struct err *err); /* NULL: err */
 json_t *show_claim(const struct row_claim *row);
 json_t *show_vm(struct service *service, const struct row_vm *row, struct err *err); /* NULL: err */
@@ -59,6 +60,7 @@ bool get_erasures(struct call *call, json_t **out, struct err *err);
 bool get_erasure(struct call *call, json_t **out, struct err *err);
 
 bool post_adopt(struct call *call, json_t **out, struct err *err);
+bool post_probe(struct call *call, json_t **out, struct err *err);
 bool post_retry(struct call *call, json_t **out, struct err *err);
 bool post_retire(struct call *call, json_t **out, struct err *err);
 bool put_class(struct call *call, json_t **out, struct err *err);

@@ -198,6 +198,30 @@ bool get_drives(struct call *call, json_t **out, struct err *err)
     return true;
 }
 
+/* How many slices of each class it would hold, and what of it would stay unused. */
+static bool show_fits(struct call *call, const struct drive_seen *seen, json_t *json, struct err *err)
+{
+    auto_rows struct rows classes = {0};
+    if (!rows_read(call->service, ROW_CLASS, NULL, &classes, err))
+        return false;
+    json_t *list = list_new();
+    for (size_t i = 0; i < classes.count; i++) {
+        const struct slice_class *class = rows_at(&classes, i);
+        struct layout layout;
+        struct err cannot = {0};
+        if (!plan_layout(seen, class, PROVIDER_NAMESPACE, &layout, &cannot))
+            continue;
+        json_t *one = object_new();
+        set_text(one, "class", class->name.v);
+        set_u64(one, "slices", layout.count);
+        set_u64(one, "slice_bytes", layout.slice_bytes);
+        set_u64(one, "stranded_bytes", layout.stranded_bytes);
+        list_add(list, one);
+    }
+    set_new(json, "fits", list);
+    return true;
+}
+
 bool get_drive(struct call *call, json_t **out, struct err *err)
 {
     struct row_drive row;
@@ -205,7 +229,12 @@ bool get_drive(struct call *call, json_t **out, struct err *err)
     text_cut(host.v, sizeof(host.v), query(call, "host"));
     if (!service_drive_find(call->service, call->args[0], &host, &row, err))
         return false;
-    *out = show_drive(&row, true);
+    json_t *json = show_drive(&row, true);
+    if (!show_fits(call, &row.report.seen, json, err)) {
+        json_decref(json);
+        return false;
+    }
+    *out = json;
     return true;
 }
 

@@ -67,6 +67,17 @@ bool service_adopt(struct service *service, const struct adopt_request *request,
 bool service_drive_find(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
                         struct err *err);
 
+struct task_request {
+    char serial[21];
+    struct name host; /* empty: the only host that has such a drive */
+    enum task_kind kind;
+};
+
+/* Asks the drive for it; the id is in drive_out->task. One at a time: ERR_CONFLICT. A destructive probe: ERR_UNSAFE
+ * unless the drive is adopted, cut, and all its slices are free, which nobody gets from then on. */
+bool service_task(struct service *service, const struct task_request *request, struct row_drive *drive_out,
+                  struct err *err);
+
 /* ---- slices, claims, VMs ---- */
 
 bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err);

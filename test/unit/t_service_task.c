@@ -1,0 +1,153 @@
+/* The server: what a drive is asked to do. The sentences of server/service.h. */
+#include "service_fixture.h"
+
+static struct row_drive row;
+
+static bool ask(enum task_kind kind, struct err *why)
+{
+    const struct task_request request = {.serial = "SER1", .kind = kind};
+    return service_task(&service, &request, &row, why);
+}
+
+static void agent_says(enum task_state state)
+{
+    report.drives[0].task = (struct task_report){.id = row.task.id, .kind = row.task.kind, .state = state};
+    DO(send(&err));
+}
+
+static bool is_wanted(void)
+{
+    const struct wants wants = wants_now();
+    return wants.task_count == 1 && strcmp(wants.tasks[0].id.v, row.task.id.v) == 0;
+}
+
+static size_t retiring(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < 4; i++) {
+        struct row_slice slice;
+        count += get(ROW_SLICE, slice_of(i)->id.v, &slice) && slice.retire;
+    }
+    return count;
+}
+
+static void test_wanted_until_its_end_is_reported(void **state)
+{
+    (void)state;
+    const uint64_t before = wants_now().revision;
+    DO(ask(TASK_PROBE, &err));
+    assert_true(wants_now().revision > before);
+    assert_true(is_wanted());
+    assert_string_equal(wants_now().tasks[0].ident.serial, "SER1");
+    agent_says(TASK_RUNNING);
+    assert_true(is_wanted());
+    const uint64_t running = wants_now().revision;
+    agent_says(TASK_DONE);
+    assert_false(is_wanted());
+    assert_true(wants_now().revision > running);
+}
+
+static void test_the_end_of_another_task_ends_nothing(void **state)
+{
+    (void)state;
+    DO(ask(TASK_PROBE, &err));
+    report.drives[0].task = (struct task_report){.id = {"older"}, .kind = TASK_PROBE, .state = TASK_DONE};
+    DO(send(&err));
+    assert_true(is_wanted());
+}
+
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    DO(ask(TASK_PROBE, &err));
+    REFUSED(ERR_CONFLICT, "it is at a probe", ask(TASK_PROBE, &err));
+    struct uuid adoption;
+    const struct adopt_request request = {.serial = "SER1", .class = small};
+    REFUSED(ERR_CONFLICT, "it is at a probe", service_adopt(&service, &request, NULL, &adoption, &err));
+    agent_says(TASK_FAILED);
+    DO(ask(TASK_PROBE, &err));
+}
+
+static void test_no_such_drive(void **state)
+{
+    (void)state;
+    const struct task_request request = {.serial = "SER9", .kind = TASK_PROBE};
+    REFUSED(ERR_MISSING, "SER9", service_task(&service, &request, &row, &err));
+}
+
+static void test_destructive_wants_an_empty_adopted_drive(void **state)
+{
+    (void)state;
+    struct row_claim taken;
+    REFUSED(ERR_UNSAFE, "it is available", ask(TASK_PROBE_DESTRUCTIVE, &err));
+    adopt();
+    REFUSED(ERR_UNSAFE, "is blank", ask(TASK_PROBE_DESTRUCTIVE, &err));
+    for (size_t i = 0; i < 4; i++)
+        erased(i, true);
+    DO(claim(1, "c", &taken, &err)); /* the agent does not know of it yet */
+    REFUSED(ERR_UNSAFE, "is claimed", ask(TASK_PROBE_DESTRUCTIVE, &err));
+    assert_int_equal(retiring(), 0);
+}
+
+static void test_nobody_gets_slices_of_a_probed_drive(void **state)
+{
+    (void)state;
+    struct row_claim taken;
+    all_free();
+    DO(ask(TASK_PROBE_DESTRUCTIVE, &err));
+    assert_int_equal(retiring(), 4);
+    REFUSED(ERR_FULL, "", claim(1, "c", &taken, &err));
+    agent_says(TASK_RUNNING);
+    report.slice_count = 0; /* given up */
+    DO(send(&err));
+    struct row_slice slice;
+    assert_false(get(ROW_SLICE, "ns-0", &slice)); /* forgotten, not missed */
+}
+
+static void test_a_refused_probe_gives_the_slices_back(void **state)
+{
+    (void)state;
+    struct row_claim taken;
+    all_free();
+    DO(ask(TASK_PROBE_DESTRUCTIVE, &err));
+    slice_of(3)->state = SLICE_QUARANTINED;
+    agent_says(TASK_WAITING);
+    agent_says(TASK_REFUSED);
+    assert_int_equal(retiring(), 1); /* the one in quarantine */
+    DO(claim(3, "c", &taken, &err));
+}
+
+static void test_a_restored_database_forgets_its_tasks(void **state)
+{
+    (void)state;
+    DO(ask(TASK_PROBE, &err));
+    report.wants_revision += 100;
+    DO(send(&err));
+    assert_int_equal(wants_now().task_count, 0);
+}
+
+static void test_a_restored_database_keeps_what_is_under_way(void **state)
+{
+    (void)state;
+    DO(ask(TASK_PROBE, &err));
+    report.wants_revision += 100;
+    agent_says(TASK_RUNNING);
+    assert_true(is_wanted());
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_wanted_until_its_end_is_reported),
+        TEST(test_the_end_of_another_task_ends_nothing),
+        TEST(test_one_at_a_time),
+        TEST(test_no_such_drive),
+        TEST(test_destructive_wants_an_empty_adopted_drive),
+        TEST(test_nobody_gets_slices_of_a_probed_drive),
+        TEST(test_a_refused_probe_gives_the_slices_back),
+        TEST(test_a_restored_database_forgets_its_tasks),
+        TEST(test_a_restored_database_keeps_what_is_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
