@@ -342,6 +342,7 @@ static bool agent_open(struct agent *agent, struct err *err)
                                                             .virt = virt,
                                                             .host = agent->host->name.v,
                                                             .console_dir = agent->console_dir,
+                                                            .server = agent->server,
                                                             .softnvme = options->softnvme});
     return uplink_open(
         &(struct uplink_options){.box = &agent->box, .server = agent->server, .host = agent->host->name.v},

@@ -75,8 +75,8 @@ static void look_for_foreign(const struct order_env *env, struct nvme_dev *dev, 
     }
 }
 
-static bool scan(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
-                 struct order_done *out, struct err *err)
+bool order_scan(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+                struct order_done *out, struct err *err)
 {
     struct drive_seen *seen = calloc(1, sizeof(*seen));
     must(seen != NULL);
@@ -91,6 +91,7 @@ static bool scan(const struct order_env *env, struct nvme_dev *dev, const char *
     text_cut(seen->name, sizeof(seen->name), name);
     if (order->fresh)
         look_for_foreign(env, dev, seen);
+    free(out->seen);
     out->seen = seen;
     return true;
 }
@@ -159,7 +160,7 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const char *n
     const struct nvme_ns_ident ns = ns_of(order);
     switch (order->kind) {
     case ORDER_SCAN:
-        return scan(env, dev, name, order, out, err);
+        return order_scan(env, dev, name, order, out, err);
     case ORDER_CREATE:
         return nvme_create(dev, &order->ident,
                            &(struct nvme_ns_spec){.size_blocks = order->size_blocks, .lbaf = order->lbaf}, &out->nsid, err);
@@ -176,6 +177,8 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const char *n
         if (!out->ok)
             *err = out->err;
         return out->ok;
+    case ORDER_FIRMWARE:
+        return order_firmware(env, dev, name, order, out, err);
     case ORDER_PROBE:
         return order_probe(env, dev, order, out, err);
     case ORDER_LIST:

@@ -25,6 +25,8 @@ struct order_env {
     /* The drive said that the erase is done; verification begins. */
     void (*said)(void *ctx, const struct order *order);
     void (*progress)(void *ctx, const struct order *order, unsigned percent);
+    /* Piece `number` of a firmware image, of exactly `len` bytes. NULL: there is no way to get any. */
+    bool (*firmware)(void *ctx, const char *digest, uint32_t number, uint8_t *to, uint32_t len, struct err *err);
 };
 
 struct order_list {
@@ -58,7 +60,13 @@ bool order_open(const struct order_env *env, const struct drive_ident *ident, st
 /* Nobody on this host uses the namespace, as env->unused tells. ERR_BUSY: somebody does. */
 bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err);
 
+/* A look at the drive, with all checks for foreign data when the order is `fresh`; out->seen is replaced. */
+bool order_scan(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+                struct order_done *out, struct err *err);
+
 /* In order_task.c. */
+bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+                    struct order_done *out, struct err *err);
 bool order_probe(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out,
                  struct err *err);
 

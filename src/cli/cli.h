@@ -62,6 +62,7 @@ bool cmd_drive_ls(struct cli *cli, struct err *err);
 bool cmd_drive_show(struct cli *cli, struct err *err);
 bool cmd_drive_adopt(struct cli *cli, struct err *err);
 bool cmd_drive_probe(struct cli *cli, struct err *err);
+bool cmd_drive_firmware(struct cli *cli, struct err *err);
 bool cmd_slice_ls(struct cli *cli, struct err *err);
 bool cmd_slice_show(struct cli *cli, struct err *err);
 bool cmd_slice_retry(struct cli *cli, struct err *err);

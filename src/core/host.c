@@ -181,6 +181,7 @@ static void apply(struct host *host, const struct host_event *event, struct host
         drive_said(host, event);
         return;
     case HOST_PROGRESS: {
+        task_progress(host, event);
         struct host_slice *slice = host_slice_find(host, &event->order->slice);
         if (slice != NULL)
             slice->slice.progress_percent = (uint8_t)(event->percent <= 100 ? event->percent : 100);

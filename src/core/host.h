@@ -131,6 +131,7 @@ struct host {
     X(ORDER_ERASE, "erase")                                                                                            \
     X(ORDER_NODE, "node")         /* open, identify, tell path and inode */                                           \
     X(ORDER_PROBE, "probe")       /* ask it everything twice, and judge */                                            \
+    X(ORDER_FIRMWARE, "firmware") /* download, commit, look again */                                                  \
     X(ORDER_VIRT_LIST, "vm list")                                                                                      \
     X(ORDER_VM_START, "vm start")                                                                                      \
     X(ORDER_VM_SHUTDOWN, "vm shutdown")                                                                                \
@@ -163,6 +164,7 @@ struct order {
     uint8_t seed[16];
     struct erasure_id erasure;
     char firmware[9]; /* for the record */
+    struct firmware_job job;
     /* VM orders */
     struct uuid vm;
 };
@@ -203,7 +205,7 @@ struct host_event {
     uint64_t dev, ino, rdev;
     const char *path;
     const struct erasure *erasure; /* HOST_DONE of an erase */
-    const struct task_result *result; /* HOST_DONE of a probe */
+    const struct task_result *result; /* HOST_DONE of a task's order */
     unsigned percent;
     const struct vm_report *vms;
     size_t vm_count;

@@ -57,8 +57,9 @@ struct order *drive_order(struct host_orders *out, struct host_drive *drive, enu
 
 void task_want(struct host *host, const struct drive_task *want);
 /* What a drive that may be worked on is to do for its task. true: nothing else is its turn now. */
-bool task_decide(struct host *host, struct host_drive *drive, struct host_orders *out);
+bool task_decide(const struct host *host, struct host_drive *drive, struct host_orders *out);
 void task_done(struct host_drive *drive, const struct host_event *event);
+void task_progress(struct host *host, const struct host_event *event);
 void task_drive_gone(struct host_drive *drive);
 void task_interrupted(struct host_drive *drive); /* the process ended while it was under way */
 

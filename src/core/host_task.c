@@ -54,14 +54,58 @@ static struct order *task_order(struct host_drive *drive, enum order_kind kind, 
     return order;
 }
 
-static bool task_begin(struct host_drive *drive, struct host_orders *out)
+/* ---- firmware ------------------------------------------------------------------------------------------------- */
+
+static bool is_in_use(const struct host *host, const struct host_drive *drive)
+{
+    for (size_t i = 0; i < host->slice_count; i++)
+        if (slice_on(&host->slices[i], drive) && host->slices[i].slice.owner.v[0] != '\0')
+            return true;
+    return false;
+}
+
+/* NULL: nothing speaks against it. */
+static const char *firmware_refused(const struct host *host, const struct host_drive *drive)
+{
+    const struct drive_firmware *fw = &drive->seen.fw;
+    const struct firmware_job *job = &drive->task.task.firmware;
+    if (!drive_is_ours(drive) && drive->seen.foreign.count > 0)
+        return "the drive holds what is not ours";
+    if (!fw->can_update)
+        return "the drive takes no firmware";
+    if (job->slot > fw->slot_count)
+        return "the drive has no such slot";
+    if (fw->slot1_read_only && (job->slot == 1 || fw->slot_count < 2))
+        return "slot 1 of the drive cannot be written";
+    if (job->action == FIRMWARE_NOW && !fw->no_reset)
+        return "the drive cannot activate firmware without a reset";
+    if (!fw->no_reset && is_in_use(host, drive))
+        return "slices of it are in use, and it cannot activate firmware without a reset";
+    return NULL;
+}
+
+static bool firmware_begin(const struct host *host, struct host_drive *drive, struct host_orders *out)
+{
+    const char *why = firmware_refused(host, drive);
+    if (why != NULL) {
+        task_state(drive, TASK_REFUSED, why);
+        return false;
+    }
+    struct order *order = task_order(drive, ORDER_FIRMWARE, out);
+    order->job = drive->task.task.firmware;
+    order->fresh = !drive_is_ours(drive);
+    return true;
+}
+
+static bool task_begin(const struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     switch (drive->task.task.kind) {
     case TASK_PROBE:
         task_order(drive, ORDER_PROBE, out);
         return true;
-    case TASK_PROBE_DESTRUCTIVE:
     case TASK_FIRMWARE:
+        return firmware_begin(host, drive, out);
+    case TASK_PROBE_DESTRUCTIVE:
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
@@ -70,12 +114,12 @@ static bool task_begin(struct host_drive *drive, struct host_orders *out)
     return false;
 }
 
-bool task_decide(struct host *host, struct host_drive *drive, struct host_orders *out)
+bool task_decide(const struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     task_take(host, drive);
     if (drive->task.task.id.v[0] == '\0' || drive->task.report.state != TASK_WAITING)
         return false;
-    return task_begin(drive, out);
+    return task_begin(host, drive, out);
 }
 
 void task_done(struct host_drive *drive, const struct host_event *event)
@@ -83,11 +127,19 @@ void task_done(struct host_drive *drive, const struct host_event *event)
     struct host_task *task = &drive->task;
     if (task->report.state != TASK_RUNNING || !id_is(&task->task.id, &event->order->task))
         return;
+    drive->scanned = drive->scanned && event->order->kind == ORDER_PROBE;
     if (event->result != NULL)
         task->report.result = *event->result;
     task->report.percent = 100;
     task->changed = true;
     task_state(drive, event->ok ? TASK_DONE : TASK_FAILED, event->ok ? "" : event->err->msg);
+}
+
+void task_progress(struct host *host, const struct host_event *event)
+{
+    struct host_drive *drive = host_drive_find(host, &event->order->ident);
+    if (drive != NULL && event->order->task.v[0] != '\0' && id_is(&drive->task.task.id, &event->order->task))
+        drive->task.report.percent = (uint8_t)(event->percent <= 100 ? event->percent : 100);
 }
 
 void task_drive_gone(struct host_drive *drive)

@@ -106,12 +106,31 @@ struct drive_health {
     uint64_t media_errors, power_on_hours, units_written; /* units of 512,000 bytes */
 };
 
+/* What runs on the drive, and how that can be changed (OACS bit 2, FRMW, FWUG, log 03h). */
+enum { FIRMWARE_SLOTS_MAX = 7 };
+
+struct firmware_slot {
+    char revision[9]; /* empty: nothing in it */
+};
+
+struct drive_firmware {
+    bool can_update;       /* Firmware Image Download and Commit */
+    bool slot1_read_only;
+    bool no_reset;         /* a new one can be activated without a reset */
+    bool log_known;        /* what follows `unit_bytes` */
+    uint32_t unit_bytes;   /* pieces of a download are multiples of it; 0: the drive does not say */
+    uint8_t active, next;  /* slots; next 0: no other after the next reset */
+    struct firmware_slot slots[FIRMWARE_SLOTS_MAX];
+    size_t slot_count;
+};
+
 struct drive_seen {
     char name[64]; /* how the port calls it today (nvme0, a folder); for people only */
     struct drive_ident ident;
     char firmware[9];
     struct drive_caps caps;
     struct drive_health health;
+    struct drive_firmware fw;
     struct ns_seen ns[DRIVE_NS_MAX];
     size_t ns_count; /* in the order of their NSIDs */
     struct foreign_list foreign;

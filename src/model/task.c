@@ -20,6 +20,12 @@ const char *const task_verdict_words[VERDICT_COUNT] = {
 #undef X
 };
 
+const char *const firmware_action_words[FIRMWARE_ACTION_COUNT] = {
+#define X(action, word) word,
+    FIRMWARE_ACTIONS(X)
+#undef X
+};
+
 /* When there is no room, the last line makes place for a worse one: the reason for the verdict must be seen. */
 void task_line_add(struct task_result *result, const char *check, enum verdict verdict, uint64_t ms, const char *text)
 {
@@ -45,13 +51,25 @@ static const struct jmap line_jmap = JMAP(struct task_line, line_fields);
 static const struct jfield result_fields[] = {
     {JENUM(struct task_result, verdict, task_verdict_words)},
     {JLIST(struct task_result, lines, line_count, line_jmap)},
+    {JSTR(struct task_result, firmware_was), .optional = true},
+    {JSTR(struct task_result, firmware_is), .optional = true},
+    {JBOOL(struct task_result, reset_needed), .optional = true},
 };
 static const struct jmap result_jmap = JMAP(struct task_result, result_fields);
+
+static const struct jfield job_fields[] = {
+    {JSTR(struct firmware_job, digest)},
+    {JU32(struct firmware_job, size_bytes)},
+    {JU8(struct firmware_job, slot)},
+    {JENUM(struct firmware_job, action, firmware_action_words)},
+};
+static const struct jmap job_jmap = JMAP(struct firmware_job, job_fields);
 
 static const struct jfield task_fields[] = {
     {JID(struct drive_task, id)},
     {JENUM(struct drive_task, kind, task_kind_words)},
     {JOBJ(struct drive_task, ident, drive_ident_jmap)},
+    {JOBJ(struct drive_task, firmware, job_jmap), .optional = true},
 };
 const struct jmap drive_task_jmap = JMAP(struct drive_task, task_fields);
 

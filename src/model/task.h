@@ -67,15 +67,42 @@ struct task_result {
     enum verdict verdict; /* the worst of the lines */
     struct task_line lines[TASK_LINES_MAX];
     size_t line_count;
+    char firmware_was[9], firmware_is[9]; /* revisions before and after an update */
+    bool reset_needed;                    /* before the new one runs */
 };
 
 /* Adds a line, which may make the verdict worse. */
 void task_line_add(struct task_result *result, const char *check, enum verdict verdict, uint64_t ms, const char *text);
 
+/* What a commit is to do with the image (Base, Firmware Commit, CA). */
+#define FIRMWARE_ACTIONS(X)                                                                                            \
+    X(FIRMWARE_NOW, "now")     /* it runs at once: CA 3 */                                                             \
+    X(FIRMWARE_RESET, "reset") /* it runs after the next reset: CA 1 */                                                \
+    X(FIRMWARE_NONE, "none")   /* it lies in its slot: CA 0 */
+
+enum firmware_action {
+#define X(action, word) action,
+    FIRMWARE_ACTIONS(X)
+#undef X
+        FIRMWARE_ACTION_COUNT
+};
+
+extern const char *const firmware_action_words[FIRMWARE_ACTION_COUNT];
+
+enum { FIRMWARE_BYTES_MAX = 64 << 20, FIRMWARE_PIECE = 64 << 10, FIRMWARE_DIGEST_HEX = 65 };
+
+struct firmware_job {
+    char digest[FIRMWARE_DIGEST_HEX]; /* SHA-256, lower-case hex */
+    uint32_t size_bytes;              /* a multiple of 4 */
+    uint8_t slot;                     /* 0: the drive chooses */
+    enum firmware_action action;
+};
+
 struct drive_task {
     struct uuid id; /* empty: none */
     enum task_kind kind;
     struct drive_ident ident;
+    struct firmware_job firmware;
 };
 
 struct task_report {

@@ -6,6 +6,7 @@
 #define NSMITH_NVME_DRIVE_H
 
 #include "model/drive.h"
+#include "model/task.h"
 #include "nvme/nvme_port.h"
 
 /* Everything but `foreign` and ns[].path's contents check; ns[].path is filled. Health is best effort. */
@@ -46,6 +47,15 @@ bool nvme_format(struct nvme_dev *dev, const struct drive_ident *who, const stru
 /* Sanitize Namespace 8Ch (crypto erase): starts it. Progress and result come from nvme_progress(). */
 bool nvme_sanitize_ns(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns,
                       uint32_t timeout_ms, struct err *err);
+
+/* One piece of an image: offset and len are multiples of what the drive wants (drive_firmware.unit_bytes), at least of
+ * 4. The pieces of an image come in order; one at offset 0 begins anew. */
+bool nvme_fw_download(struct nvme_dev *dev, const struct drive_ident *who, uint32_t offset, const void *bytes,
+                      uint32_t len, struct err *err);
+/* What was downloaded goes into `slot` (0: the drive chooses). *reset_out: it runs only after a reset; the drive
+ * itself says so for FIRMWARE_NOW where it cannot. */
+bool nvme_fw_commit(struct nvme_dev *dev, const struct drive_ident *who, const struct firmware_job *job, bool *reset_out,
+                    struct err *err);
 
 struct nvme_progress {
     bool running; /* a format or sanitize is under way on the namespace */

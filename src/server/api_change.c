@@ -67,47 +67,6 @@ bool post_adopt(struct call *call, json_t **out, struct err *err)
     return true;
 }
 
-struct probe_body {
-    bool destructive;
-    struct name host;
-    char confirm[21];
-};
-
-static const struct jfield probe_fields[] = {
-    {JBOOL(struct probe_body, destructive), .optional = true},
-    {JID(struct probe_body, host), .optional = true},
-    {JSTR(struct probe_body, confirm), .optional = true},
-};
-static const struct jmap probe_body_jmap = JMAP(struct probe_body, probe_fields);
-
-static bool task_answer(struct call *call, const struct task_request *request, json_t **out, struct err *err)
-{
-    struct row_drive drive;
-    if (!service_task(call->service, request, &drive, err))
-        return false;
-    json_t *json = object_new();
-    set_new(json, "drive", show_drive(&drive, false));
-    set_new(json, "task", show_task(&drive));
-    *out = json;
-    return true;
-}
-
-bool post_probe(struct call *call, json_t **out, struct err *err)
-{
-    struct probe_body body;
-    if (!body_read(call, &probe_body_jmap, &body, err))
-        return false;
-    struct task_request request = {.host = body.host, .kind = body.destructive ? TASK_PROBE_DESTRUCTIVE : TASK_PROBE};
-    if (!text_copy(request.serial, sizeof(request.serial), call->args[0]))
-        return err_set(err, ERR_MISSING, "cannot find drive '%.40s': no serial is that long", call->args[0]);
-    if (body.destructive && !call->dry_run && strcmp(body.confirm, request.serial) != 0) {
-        err_set(err, ERR_UNSAFE, "cannot probe drive '%s' destructively: the confirmation is not its serial number",
-                request.serial);
-        return err_hint(err, "a destructive probe deletes all slices of the drive and makes new ones");
-    }
-    return task_answer(call, &request, out, err);
-}
-
 /* ---- slices -------------------------------------------------------------------------------------------------- */
 
 static bool slice_id_read(const char *text, struct slice_id *out, struct err *err)

@@ -61,6 +61,9 @@ bool get_erasure(struct call *call, json_t **out, struct err *err);
 
 bool post_adopt(struct call *call, json_t **out, struct err *err);
 bool post_probe(struct call *call, json_t **out, struct err *err);
+bool post_firmware(struct call *call, json_t **out, struct err *err);
+bool put_firmware(struct call *call, json_t **out, struct err *err);
+bool agent_firmware(struct call *call, json_t **out, struct err *err);
 bool post_retry(struct call *call, json_t **out, struct err *err);
 bool post_retire(struct call *call, json_t **out, struct err *err);
 bool put_class(struct call *call, json_t **out, struct err *err);

@@ -31,7 +31,8 @@ static bool drive_serves(const struct rows *drives, const struct row_slice *slic
         const struct row_drive *drive = rows_at(drives, i);
         if (name_eq(&drive->host, &slice->host) && strcmp(drive->report.seen.ident.serial, slice->slice.drive) == 0)
             return (drive->report.adopt == ADOPT_DONE || drive->report.adopt == ADOPT_CUTTING) &&
-                   drive->task.kind != TASK_PROBE_DESTRUCTIVE;
+                   drive->task.kind != TASK_PROBE_DESTRUCTIVE &&
+                   (drive->task.kind != TASK_FIRMWARE || drive->report.seen.fw.no_reset);
     }
     return false;
 }

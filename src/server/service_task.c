@@ -66,6 +66,63 @@ static bool destructive_check(const struct row_drive *drive, struct err *err)
     return err_hint(err, "without --destructive nothing is changed: nsmith drive probe %s", serial);
 }
 
+static bool slices_in_use(struct service *service, const struct row_drive *drive, bool *out, struct err *err)
+{
+    auto_rows struct rows rows;
+    if (!rows_read(service, ROW_SLICE, &(struct store_filter){.host = drive->host.v}, &rows, err))
+        return false;
+    *out = false;
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct row_slice *row = rows_at(&rows, i);
+        *out = *out || (slice_is_of(row, drive) && (row->claim.v[0] != '\0' || row->slice.owner.v[0] != '\0'));
+    }
+    return true;
+}
+
+static bool firmware_fits(const struct row_drive *drive, const struct firmware_job *job, struct err *err)
+{
+    const struct drive_seen *seen = &drive->report.seen;
+    const char *serial = seen->ident.serial;
+    if (!seen->fw.can_update)
+        return err_set(err, ERR_INPUT, "cannot update drive '%s': it takes no firmware (OACS bit 2)", serial);
+    if (job->slot > seen->fw.slot_count)
+        return err_set(err, ERR_INPUT, "cannot update drive '%s': it has no slot %u, but %zu slots", serial, job->slot,
+                       seen->fw.slot_count);
+    if (seen->fw.slot1_read_only && job->slot == 1)
+        return err_set(err, ERR_INPUT, "cannot update drive '%s': slot 1 cannot be written", serial);
+    if (job->action == FIRMWARE_NOW && !seen->fw.no_reset) {
+        err_set(err, ERR_INPUT, "cannot update drive '%s': it cannot activate firmware without a reset", serial);
+        return err_hint(err, "use --activate reset");
+    }
+    if (drive->report.adopt == ADOPT_NONE && seen->foreign.count > 0) {
+        err_set(err, ERR_UNSAFE, "cannot update drive '%s': it %s: %s", serial,
+                foreign_kind_text(seen->foreign.at[0].kind), seen->foreign.at[0].detail);
+        return err_hint(err, "nsmith updates blank drives, and those that it has adopted");
+    }
+    return true;
+}
+
+static bool firmware_ask(struct service *service, const struct task_request *request, struct row_drive *drive,
+                         struct err *err)
+{
+    struct firmware_job job = request->firmware;
+    const bool no_reset = drive->report.seen.fw.no_reset;
+    bool used;
+    if (!request->action_given)
+        job.action = no_reset ? FIRMWARE_NOW : FIRMWARE_RESET;
+    if (!firmware_fits(drive, &job, err) || !slices_in_use(service, drive, &used, err))
+        return false;
+    if (used && !no_reset) {
+        err_set(err, ERR_UNSAFE,
+                "cannot update drive '%s': slices of it are in use, and it cannot activate firmware without a "
+                "reset",
+                request->serial);
+        return err_hint(err, "see who has them: nsmith slice ls --drive %s", request->serial);
+    }
+    drive->task.firmware = job;
+    return firmware_check(service, &job, !request->no_image, err);
+}
+
 bool service_task(struct service *service, const struct task_request *request, struct row_drive *drive_out,
                   struct err *err)
 {
@@ -77,13 +134,18 @@ bool service_task(struct service *service, const struct task_request *request, s
                 task_kind_words[drive.task.kind]);
         return err_hint(err, "see how far it is: nsmith drive show %s", request->serial);
     }
+    if (drive.wanted && request->kind != TASK_PROBE)
+        return err_set(err, ERR_CONFLICT, "cannot ask drive '%s' for anything: it is being adopted", request->serial);
     if (drive.report.adopt == ADOPT_MISSING)
         return err_set(err, ERR_MISSING, "cannot ask drive '%s' for anything: it is not there any more",
                        request->serial);
     if (request->kind == TASK_PROBE_DESTRUCTIVE &&
         (!destructive_check(&drive, err) || !slices_reserve(service, &drive, err)))
         return false;
-    drive.task = (struct drive_task){.kind = request->kind, .ident = drive.report.seen.ident};
+    if (request->kind == TASK_FIRMWARE && !firmware_ask(service, request, &drive, err))
+        return false;
+    drive.task.kind = request->kind;
+    drive.task.ident = drive.report.seen.ident;
     uuid_make(service, &drive.task.id);
     if (!service->store->put(service->store->self, ROW_DRIVE, &drive, err) || !host_touch(service, &drive.host, err))
         return false;
@@ -100,8 +162,12 @@ bool task_reported(struct service *service, struct row_drive *drive, bool restor
     /* A database that was restored may want what was done since; whoever still wants it asks again. */
     if (known ? !task_is_over(report->state) : !restored)
         return true;
-    const bool destructive = drive->task.kind == TASK_PROBE_DESTRUCTIVE;
+    const struct drive_task was = drive->task;
     drive->task = (struct drive_task){0};
     *touched = true;
-    return !destructive || slices_give_back(service, drive, err);
+    if (!service->store->put(service->store->self, ROW_DRIVE, drive, err)) /* it wants the image no more */
+        return false;
+    if (was.kind == TASK_FIRMWARE)
+        return firmware_forget(service, &was.firmware, err);
+    return was.kind != TASK_PROBE_DESTRUCTIVE || slices_give_back(service, drive, err);
 }

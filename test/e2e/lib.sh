@@ -174,7 +174,7 @@ dump() {
 	local what urls=()
 	for what in hosts drives slices classes flavors claims vms erasures; do urls+=("http://nsmith/v1/$what"); done
 	curl -sS --max-time 20 --unix-socket "$api_socket" "${urls[@]}" |
-		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end)'
+		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up, .power_on_hours) else . end)'
 }
 
 # idle: the host is where the server wants it, and every record has arrived.

@@ -65,7 +65,7 @@ static void each_example_is_understood(void **state)
 static void what_changes_has_a_dry_run(void **state)
 {
     static const char *const verbs[] = {"adopt", "retry", "retire", "set", "delete", "create", "release",
-                                        "start", "stop",  "reboot", "up",  "down",   "probe"};
+                                        "start", "stop",  "reboot", "up",  "down",   "probe",  "firmware"};
     (void)state;
     for (size_t i = 0; i < commands.count; i++) {
         const struct command *command = &commands.at[i];

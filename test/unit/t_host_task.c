@@ -172,6 +172,143 @@ static void test_the_report_has_it(void **state)
     free(report);
 }
 
+/* ---- firmware -----------------------------------------------------------------------------------------------------
+ */
+
+static void want_firmware(const char *id, uint8_t slot, enum firmware_action action)
+{
+    wants->tasks[0] = (struct drive_task){
+        .kind = TASK_FIRMWARE, .ident = drive.ident, .firmware = {.size_bytes = 4, .slot = slot, .action = action}};
+    text_cut(wants->tasks[0].id.v, sizeof(wants->tasks[0].id.v), id);
+    wants->task_count = 1;
+    send_wants();
+}
+
+static void test_firmware_is_judged_here(void **state)
+{
+    static const struct {
+        const char *rule;
+        struct drive_firmware fw;
+        uint8_t slot;
+        enum firmware_action action;
+        bool used, foreign;
+        const char *refused; /* NULL: it is begun */
+    } rows[] = {
+        {"a drive that can",
+         {.can_update = true, .no_reset = true, .slot_count = 2},
+         2,
+         FIRMWARE_NOW,
+         false,
+         false,
+         NULL},
+        {"one that cannot", {.slot_count = 2}, 2, FIRMWARE_NONE, false, false, "takes no firmware"},
+        {"no such slot",
+         {.can_update = true, .no_reset = true, .slot_count = 2},
+         3,
+         FIRMWARE_NOW,
+         false,
+         false,
+         "no such slot"},
+        {"slot 1 that is read-only",
+         {.can_update = true, .slot1_read_only = true, .slot_count = 2},
+         1,
+         FIRMWARE_NONE,
+         false,
+         false,
+         "slot 1"},
+        {"slot 1 that is read-only, and no other",
+         {.can_update = true, .slot1_read_only = true, .slot_count = 1},
+         0,
+         FIRMWARE_NONE,
+         false,
+         false,
+         "slot 1"},
+        {"at once, where it needs a reset",
+         {.can_update = true, .slot_count = 2},
+         0,
+         FIRMWARE_NOW,
+         false,
+         false,
+         "without a reset"},
+        {"after a reset", {.can_update = true, .slot_count = 2}, 0, FIRMWARE_RESET, false, false, NULL},
+        {"slices in use, and it needs a reset",
+         {.can_update = true, .slot_count = 2},
+         0,
+         FIRMWARE_RESET,
+         true,
+         false,
+         "in use"},
+        {"slices in use, without a reset",
+         {.can_update = true, .no_reset = true, .slot_count = 2},
+         0,
+         FIRMWARE_NOW,
+         true,
+         false,
+         NULL},
+        {"somebody's data",
+         {.can_update = true, .no_reset = true, .slot_count = 2},
+         0,
+         FIRMWARE_NOW,
+         false,
+         true,
+         "not ours"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        drive.fw = rows[i].fw;
+        if (rows[i].foreign)
+            foreign_add(&drive.foreign, FOREIGN_MOUNT, (struct nsid){1}, "/");
+        if (rows[i].used) {
+            ready();
+            want_slices("a", 1);
+        } else {
+            found();
+        }
+        want_firmware("f1", rows[i].slot, rows[i].action);
+        const bool begun = strcmp(said(), "firmware") == 0;
+        if (begun != (rows[i].refused == NULL) || task()->state != (begun ? TASK_RUNNING : TASK_REFUSED) ||
+            (!begun && strstr(task()->why, rows[i].refused) == NULL))
+            fail_msg("%s: got '%s', %s '%s'", rows[i].rule, said(), task_state_words[task()->state], task()->why);
+        if (begun)
+            assert_int_equal(last_order().fresh, !rows[i].used); /* looks for foreign data where it is not ours */
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void test_firmware_that_was_cut_short_is_not_sent_again(void **state)
+{
+    (void)state;
+    drive.fw = (struct drive_firmware){.can_update = true, .no_reset = true, .slot_count = 2};
+    found();
+    want_firmware("f1", 0, FIRMWARE_NOW);
+    SAYS("firmware");
+    restart_with_tasks();
+    TASK_IS(TASK_FAILED, "interrupted");
+    want_firmware("f1", 0, FIRMWARE_NOW);
+    listed(&drive.ident, 1);
+    seen();
+    SAYS("");
+    want_firmware("f2", 0, FIRMWARE_NOW);
+    SAYS("firmware");
+}
+
+static void test_after_firmware_the_drive_is_looked_at_anew(void **state)
+{
+    (void)state;
+    drive.fw = (struct drive_firmware){.can_update = true, .no_reset = true, .slot_count = 2};
+    drive.caps.ns_management = false;
+    found();
+    want_firmware("f1", 0, FIRMWARE_NOW);
+    drive.caps.ns_management = true;
+    text_cut(drive.firmware, sizeof(drive.firmware), "2");
+    done();
+    TASK_IS(TASK_DONE, "");
+    SAYS("scan fresh");
+    seen();
+    assert_int_equal(host->drive_count, 1); /* it is the same drive */
+    assert_true(host->drives[0].seen.caps.ns_management);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -185,6 +322,9 @@ int main(void)
         TEST(test_a_wish_that_is_taken_back),
         TEST(test_a_probe_disturbs_nobody),
         TEST(test_the_report_has_it),
+        TEST(test_firmware_is_judged_here),
+        TEST(test_firmware_that_was_cut_short_is_not_sent_again),
+        TEST(test_after_firmware_the_drive_is_looked_at_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

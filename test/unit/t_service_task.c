@@ -135,6 +135,111 @@ static void test_a_restored_database_keeps_what_is_under_way(void **state)
     assert_true(is_wanted());
 }
 
+/* ---- firmware -----------------------------------------------------------------------------------------------------
+ */
+
+/* SHA-256 of "abcd". */
+static const char abcd[] = "88d4266fd4e6338d13b845fcf289579d209c897823b9217da3e161936f031589";
+static struct firmware_piece piece;
+
+static bool put(const char *hex, struct err *why)
+{
+    piece = (struct firmware_piece){0};
+    text_cut(piece.digest, sizeof(piece.digest), abcd);
+    text_cut(piece.hex, sizeof(piece.hex), hex);
+    return service_firmware_put(&service, &piece, NOW_MS, why);
+}
+
+static bool update(enum firmware_action action, struct err *why)
+{
+    struct task_request request = {
+        .serial = "SER1", .kind = TASK_FIRMWARE, .action_given = action != FIRMWARE_ACTION_COUNT};
+    request.firmware = (struct firmware_job){.size_bytes = 4, .action = request.action_given ? action : FIRMWARE_NOW};
+    text_cut(request.firmware.digest, sizeof(request.firmware.digest), abcd);
+    return service_task(&service, &request, &row, why);
+}
+
+static void drive_takes_firmware(bool no_reset)
+{
+    report.drives[0].seen.fw = (struct drive_firmware){.can_update = true, .no_reset = no_reset, .slot_count = 2};
+    DO(send(&err));
+}
+
+static void test_firmware_needs_its_image(void **state)
+{
+    (void)state;
+    REFUSED(ERR_INPUT, "takes no firmware", update(FIRMWARE_NOW, &err));
+    drive_takes_firmware(true);
+    REFUSED(ERR_MISSING, "firmware piece", update(FIRMWARE_NOW, &err));
+    DO(put("61626364ff", &err));
+    REFUSED(ERR_CONFLICT, "5 of 4 bytes", update(FIRMWARE_NOW, &err));
+    DO(put("61626365", &err));
+    REFUSED(ERR_CONFLICT, "does not have that digest", update(FIRMWARE_NOW, &err));
+    DO(put("61626364", &err));
+    DO(update(FIRMWARE_NOW, &err));
+    DO(service_firmware_get(&service, &piece, &err));
+    assert_string_equal(piece.hex, "61626364");
+    agent_says(TASK_DONE);
+    REFUSED(ERR_MISSING, "", service_firmware_get(&service, &piece, &err)); /* nobody needs it any more */
+}
+
+static void test_pieces_that_make_no_sense(void **state)
+{
+    static const char *const rows[] = {"", "1", "zz", "6162636 ", "6162636G"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        REFUSED(ERR_INPUT, "piece", put(rows[i], &err));
+}
+
+static void test_an_image_that_was_left_goes(void **state)
+{
+    (void)state;
+    DO(put("61626364", &err));
+    struct firmware_piece other = {.digest = "", .hex = "00"};
+    memset(other.digest, 'a', FIRMWARE_DIGEST_HEX - 1);
+    DO(service_firmware_put(&service, &other, NOW_MS + 25ull * 3600 * 1000, &err));
+    REFUSED(ERR_MISSING, "", service_firmware_get(&service, &piece, &err));
+    DO(service_firmware_get(&service, &other, &err));
+}
+
+static void test_how_firmware_is_activated(void **state)
+{
+    (void)state;
+    DO(put("61626364", &err));
+    drive_takes_firmware(false);
+    REFUSED(ERR_INPUT, "without a reset", update(FIRMWARE_NOW, &err));
+    DO(update(FIRMWARE_ACTION_COUNT, &err)); /* not said: as the drive can */
+    assert_int_equal(wants_now().tasks[0].firmware.action, FIRMWARE_RESET);
+    agent_says(TASK_FAILED);
+    DO(put("61626364", &err));
+    drive_takes_firmware(true);
+    DO(update(FIRMWARE_ACTION_COUNT, &err));
+    assert_int_equal(wants_now().tasks[0].firmware.action, FIRMWARE_NOW);
+}
+
+static void test_firmware_under_slices_in_use(void **state)
+{
+    (void)state;
+    struct row_claim taken;
+    DO(put("61626364", &err));
+    all_free();
+    DO(claim(1, "c", &taken, &err));
+    drive_takes_firmware(false);
+    REFUSED(ERR_UNSAFE, "in use", update(FIRMWARE_RESET, &err));
+    drive_takes_firmware(true);
+    DO(update(FIRMWARE_NOW, &err));
+}
+
+static void test_firmware_of_a_drive_with_data(void **state)
+{
+    (void)state;
+    DO(put("61626364", &err));
+    drive_takes_firmware(true);
+    foreign_add(&report.drives[0].seen.foreign, FOREIGN_MOUNT, (struct nsid){1}, "/");
+    DO(send(&err));
+    REFUSED(ERR_UNSAFE, "mounted", update(FIRMWARE_NOW, &err));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -148,6 +253,12 @@ int main(void)
         TEST(test_a_refused_probe_gives_the_slices_back),
         TEST(test_a_restored_database_forgets_its_tasks),
         TEST(test_a_restored_database_keeps_what_is_under_way),
+        TEST(test_firmware_needs_its_image),
+        TEST(test_pieces_that_make_no_sense),
+        TEST(test_an_image_that_was_left_goes),
+        TEST(test_how_firmware_is_activated),
+        TEST(test_firmware_under_slices_in_use),
+        TEST(test_firmware_of_a_drive_with_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
