@@ -154,6 +154,18 @@ static bool detach(const struct order_env *env, struct nvme_dev *dev, const stru
     return nvme_detach(dev, &order->ident, ns, err);
 }
 
+static bool erase(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out,
+                  struct err *err)
+{
+    const bool tagged = order->neighbour.nsid.v != 0 && neighbour_tag(env, dev, order);
+    order_erase(env, dev, order, out);
+    if (tagged && out->have_erasure)
+        out->neighbour = neighbour_look(dev, order);
+    if (!out->ok)
+        *err = out->err;
+    return out->ok;
+}
+
 static bool run(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
                 struct order_done *out, struct err *err)
 {
@@ -173,10 +185,7 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const char *n
     case ORDER_NODE:
         return node(dev, order, out, err);
     case ORDER_ERASE:
-        order_erase(env, dev, order, out);
-        if (!out->ok)
-            *err = out->err;
-        return out->ok;
+        return erase(env, dev, order, out, err);
     case ORDER_FIRMWARE:
         return order_firmware(env, dev, name, order, out, err);
     case ORDER_PROBE:
@@ -221,5 +230,6 @@ struct host_event order_event(enum host_event_kind kind, const struct order *ord
                                .rdev = done->node.rdev,
                                .path = done->node.path,
                                .erasure = done->have_erasure ? &done->erasure : NULL,
+                               .neighbour = done->neighbour,
                                .result = done->have_result ? &done->result : NULL};
 }

@@ -42,6 +42,7 @@ struct order_done {
     bool have_erasure;
     struct erasure erasure;   /* erase: what was done and seen; seq is filled later */
     struct drive_seen *seen;  /* scan: from malloc, owned by the caller */
+    enum neighbour neighbour; /* erase */
     bool have_result;
     struct task_result result; /* probe */
 };
@@ -64,7 +65,10 @@ bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid
 bool order_scan(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
                 struct order_done *out, struct err *err);
 
-/* In order_task.c. */
+/* In order_task.c. The neighbour of an erase gets tags before it (false: it could not be looked at), and has them after
+ * it, or not. */
+bool neighbour_tag(const struct order_env *env, struct nvme_dev *dev, const struct order *order);
+enum neighbour neighbour_look(struct nvme_dev *dev, const struct order *order);
 bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
                     struct order_done *out, struct err *err);
 bool order_probe(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out,

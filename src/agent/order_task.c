@@ -1,5 +1,6 @@
 /* Orders of tasks (model/task.h): what a person asks of one drive. */
 #include "agent/order.h"
+#include "core/erase.h"
 #include "core/qualify.h"
 
 #include "base/must.h"
@@ -144,4 +145,77 @@ bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const cha
     const bool ok = image_get(env, job, image, err) && update(env, dev, name, order, image, out, err);
     out->have_result = true; /* how far it came */
     return ok;
+}
+
+/* ---- the neighbour of an erase ---------------------------------------------------------------------------------- */
+
+enum { TAGS = 32 };
+
+struct neighbour_ns {
+    struct nvme_ns *ns;    /* owned */
+    uint8_t *block, *want; /* owned */
+    uint8_t seed[16];      /* another than that of the erase, whose markers are no tags */
+};
+
+static void neighbour_close(struct neighbour_ns *it)
+{
+    nvme_ns_close(it->ns);
+    free(it->block);
+    free(it->want);
+}
+
+static bool neighbour_open(struct nvme_dev *dev, const struct order *order, struct neighbour_ns *out)
+{
+    struct nvme_ns_ident ns = {.nsid = order->neighbour.nsid, .size_bytes = order->neighbour.size_bytes};
+    char path[PATH_TEXT_MAX];
+    void *memory = NULL;
+    struct err ignored = {0};
+    memcpy(ns.nguid, order->neighbour.nguid, sizeof(ns.nguid));
+    memcpy(ns.eui64, order->neighbour.eui64, sizeof(ns.eui64));
+    if (!nvme_expect_ns(dev, &order->ident, &ns, &ignored) ||
+        !nvme_wait_node(dev, ns.nsid, ORDER_NODE_WAIT_MS, path, &ignored) ||
+        !dev->ops->ns_open(dev, ns.nsid, true, &out->ns, &ignored) || out->ns->block_bytes > ERASE_BLOCK_MAX)
+        return false;
+    must(posix_memalign(&memory, 4096, ERASE_BLOCK_MAX) == 0);
+    out->block = memory;
+    out->want = malloc(ERASE_BLOCK_MAX);
+    must(out->want != NULL);
+    for (size_t i = 0; i < sizeof(out->seed); i++)
+        out->seed[i] = (uint8_t)~order->seed[i];
+    return true;
+}
+
+static uint64_t tag_at(const struct neighbour_ns *it, unsigned i)
+{
+    return erase_marker_at(it->seed, it->ns->size_blocks, i);
+}
+
+bool neighbour_tag(const struct order_env *env, struct nvme_dev *dev, const struct order *order)
+{
+    __attribute__((cleanup(neighbour_close))) struct neighbour_ns it = {0};
+    struct err ignored = {0};
+    if (!order_unused(env, dev, order->neighbour.nsid, &ignored) || !neighbour_open(dev, order, &it))
+        return false;
+    for (unsigned i = 0; i < TAGS; i++) {
+        erase_marker(it.seed, tag_at(&it, i), it.block, it.ns->block_bytes);
+        if (!it.ns->ops->write(it.ns, tag_at(&it, i), 1, it.block, &ignored))
+            return false;
+    }
+    return it.ns->ops->flush(it.ns, &ignored);
+}
+
+enum neighbour neighbour_look(struct nvme_dev *dev, const struct order *order)
+{
+    __attribute__((cleanup(neighbour_close))) struct neighbour_ns it = {0};
+    struct err ignored = {0};
+    if (!neighbour_open(dev, order, &it) || !it.ns->ops->drop_cache(it.ns, &ignored))
+        return NEIGHBOUR_UNKNOWN;
+    for (unsigned i = 0; i < TAGS; i++) {
+        erase_marker(it.seed, tag_at(&it, i), it.want, it.ns->block_bytes);
+        if (!it.ns->ops->read(it.ns, tag_at(&it, i), 1, it.block, &ignored))
+            return NEIGHBOUR_UNKNOWN;
+        if (memcmp(it.block, it.want, it.ns->block_bytes) != 0)
+            return NEIGHBOUR_HIT;
+    }
+    return NEIGHBOUR_KEPT;
 }

@@ -258,6 +258,15 @@ static void report_drive(const struct host_drive *drive, struct drive_report *ou
         foreign_add(&out->seen.foreign, FOREIGN_AMBIGUOUS, (struct nsid){0}, "two drives report this serial number");
 }
 
+/* A probe makes and deletes slices that nobody will ever have. */
+static bool slice_is_held(const struct host *host, const struct host_slice *slice)
+{
+    for (size_t i = 0; i < host->drive_count; i++)
+        if (probe_holds(&host->drives[i]) && slice_on(slice, &host->drives[i]))
+            return true;
+    return false;
+}
+
 void host_report(const struct host *host, struct report *out)
 {
     /* Not the whole struct, which has room for the largest host: only what is counted is filled and looked at. */
@@ -280,7 +289,8 @@ void host_report(const struct host *host, struct report *out)
         report_drive(drive, &out->drives[out->drive_count++]);
     }
     for (size_t i = 0; i < host->slice_count; i++)
-        out->slices[out->slice_count++] = host->slices[i].slice;
+        if (!slice_is_held(host, &host->slices[i]))
+            out->slices[out->slice_count++] = host->slices[i].slice;
     for (size_t i = 0; i < host->vm_count; i++) {
         const struct host_vm *vm = &host->vms[i];
         struct vm_report *row = &out->vms[out->vm_count++];

@@ -36,6 +36,29 @@ struct host_task {
     bool changed; /* must be written to the ledger */
 };
 
+/* A destructive probe under way (core/host_probe.c). Not durable: one that is cut short has failed, and what it left is
+ * cut as ever, for every step of it is one that cutting has too. */
+enum probe_phase {
+    PROBE_LOOK,
+    PROBE_CLEAR,  /* all slices are given up, out of order */
+    PROBE_FILL,   /* and made anew */
+    PROBE_HOLES,  /* every second is given up */
+    PROBE_REFILL, /* and made anew */
+    PROBE_ATTACH,
+    PROBE_AGAIN,  /* looked at once more */
+    PROBE_ERASE,  /* one, beside a neighbour that must not change */
+    PROBE_END,
+};
+
+struct host_probe {
+    enum probe_phase phase;
+    bool entered; /* the phase has begun */
+    uint64_t phase_ms, order_ms, slowest_ms;
+    uint32_t orders, wanted, filled; /* of the phase; slices before it; slices that fitted the empty drive */
+    struct ns_ident old[DRIVE_NS_MAX]; /* what was deleted */
+    size_t old_count;
+};
+
 struct host_drive {
     /* durable when adopt is not ADOPT_NONE */
     struct drive_ident ident;
@@ -64,6 +87,7 @@ struct host_drive {
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */
     struct drive_task task_want; /* id empty: none */
+    struct host_probe probe;
 };
 
 struct host_slice {
@@ -155,6 +179,7 @@ struct order {
     struct uuid task; /* that it is for, empty: none */
     bool fresh; /* scan: look for foreign data too */
     struct ns_ident ns;
+    struct ns_ident neighbour; /* erase: gets tags that must outlive it; nsid 0: none is looked at */
     struct slice_id slice;
     uint64_t size_blocks; /* create */
     uint8_t lbaf;
@@ -168,6 +193,9 @@ struct order {
     /* VM orders */
     struct uuid vm;
 };
+
+/* What became of the neighbour of an erase. */
+enum neighbour { NEIGHBOUR_UNKNOWN, NEIGHBOUR_KEPT, NEIGHBOUR_HIT };
 
 enum { HOST_ORDERS_MAX = HOST_DRIVES_MAX + 4 };
 
@@ -205,6 +233,7 @@ struct host_event {
     uint64_t dev, ino, rdev;
     const char *path;
     const struct erasure *erasure; /* HOST_DONE of an erase */
+    enum neighbour neighbour;
     const struct task_result *result; /* HOST_DONE of a task's order */
     unsigned percent;
     const struct vm_report *vms;

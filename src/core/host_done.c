@@ -83,6 +83,7 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
     if (drive == NULL)
         return;
     drive->busy = false;
+    probe_order_done(drive, event);
     if (order->kind == ORDER_PROBE || order->kind == ORDER_FIRMWARE) {
         task_done(drive, event);
         return;

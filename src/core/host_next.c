@@ -12,7 +12,7 @@ struct order *drive_order(struct host_orders *out, struct host_drive *drive, enu
     return order;
 }
 
-static struct ns_ident slice_ns(const struct slice *slice)
+struct ns_ident slice_ns(const struct slice *slice)
 {
     struct ns_ident ns = {.nsid = slice->nsid, .size_bytes = slice->size_bytes};
     memcpy(ns.nguid, slice->nguid, sizeof(ns.nguid));
@@ -32,6 +32,11 @@ static bool give_up(struct host_drive *drive, const struct ns_ident *ns, const s
     if (slice != NULL)
         order->slice = *slice;
     return true;
+}
+
+bool give_up_factory(struct host_drive *drive, size_t i, struct host_orders *out)
+{
+    return give_up(drive, &drive->factory[i], NULL, out);
 }
 
 static bool retire_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
@@ -65,7 +70,7 @@ static bool one_is_missing(const struct host *host, const struct host_drive *dri
     return false;
 }
 
-static bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
+bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     if (one_is_missing(host, drive))
         return false;
@@ -86,7 +91,7 @@ static bool create_one(struct host *host, struct host_drive *drive, struct host_
     return true;
 }
 
-static bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
+bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
         const struct slice *slice = &host->slices[i].slice;
@@ -126,6 +131,24 @@ static bool wants_erase(enum slice_state state)
     return state == SLICE_BLANK || state == SLICE_DIRTY || state == SLICE_ERASING || state == SLICE_VERIFYING;
 }
 
+struct order *erase_order(struct host *host, struct host_drive *drive, struct host_slice *slice, struct host_orders *out)
+{
+    slice_do(slice, &(struct slice_event){.kind = SLICE_ERASE}); /* also from erasing: begun anew after a crash */
+    struct order *order = drive_order(out, drive, ORDER_ERASE);
+    order->ns = slice_ns(&slice->slice);
+    order->slice = slice->slice.id;
+    order->generation = slice->slice.generation;
+    order->block_bytes = slice->slice.block_bytes;
+    order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
+    for (size_t k = 0; k < sizeof(order->seed); k += 8) {
+        const uint64_t bits = rng_next(&host->rng);
+        memcpy(order->seed + k, &bits, 8);
+    }
+    erasure_id_make(host, &order->erasure);
+    text_cut(order->firmware, sizeof(order->firmware), drive->seen.firmware);
+    return order;
+}
+
 static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
@@ -136,19 +159,7 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
             wake_at(out, slice->not_before_ms);
             continue;
         }
-        slice_do(slice, &(struct slice_event){.kind = SLICE_ERASE}); /* also from erasing: begun anew after a crash */
-        struct order *order = drive_order(out, drive, ORDER_ERASE);
-        order->ns = slice_ns(&slice->slice);
-        order->slice = slice->slice.id;
-        order->generation = slice->slice.generation;
-        order->block_bytes = slice->slice.block_bytes;
-        order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
-        for (size_t k = 0; k < sizeof(order->seed); k += 8) {
-            const uint64_t bits = rng_next(&host->rng);
-            memcpy(order->seed + k, &bits, 8);
-        }
-        erasure_id_make(host, &order->erasure);
-        text_cut(order->firmware, sizeof(order->firmware), drive->seen.firmware);
+        erase_order(host, drive, slice, out);
         return true;
     }
     return false;
@@ -163,7 +174,7 @@ static void ours_decide(struct host *host, struct host_drive *drive, uint64_t no
 {
     const bool whole_drive_is_well = drive->adopt != ADOPT_FAULT;
     for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
-        if (give_up(drive, &drive->factory[i], NULL, out))
+        if (give_up_factory(drive, i, out))
             return;
     if (retire_one(host, drive, now_ms, out))
         return;
@@ -191,7 +202,7 @@ static void drive_decide(struct host *host, struct host_drive *drive, uint64_t n
         order->fresh = !drive_is_ours(drive);
         return;
     }
-    if (task_decide(host, drive, out))
+    if (task_decide(host, drive, now_ms, out))
         return;
     if (drive_is_ours(drive))
         ours_decide(host, drive, now_ms, out);

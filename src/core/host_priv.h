@@ -55,9 +55,26 @@ bool vm_holds(const struct host *host, const struct claim_id *claim);
 
 struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind);
 
+/* Steps that cutting and probing share; true: an order was given. */
+bool give_up_factory(struct host_drive *drive, size_t i, struct host_orders *out);
+bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out);
+bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out);
+struct order *erase_order(struct host *host, struct host_drive *drive, struct host_slice *slice, struct host_orders *out);
+struct ns_ident slice_ns(const struct slice *slice);
+
+/* A destructive probe is at work: the slices of the drive are nobody's business. */
+bool probe_holds(const struct host_drive *drive);
+/* NULL: nothing speaks against one. *wait: not yet. */
+const char *probe_refused(const struct host *host, const struct host_drive *drive, bool *wait);
+bool probe_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out);
+void probe_order_done(struct host_drive *drive, const struct host_event *event);
+
+bool id_is(const struct uuid *a, const struct uuid *b);
+void task_state(struct host_drive *drive, enum task_state state, const char *why);
+struct order *task_order(struct host_drive *drive, enum order_kind kind, struct host_orders *out);
 void task_want(struct host *host, const struct drive_task *want);
 /* What a drive that may be worked on is to do for its task. true: nothing else is its turn now. */
-bool task_decide(const struct host *host, struct host_drive *drive, struct host_orders *out);
+bool task_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out);
 void task_done(struct host_drive *drive, const struct host_event *event);
 void task_progress(struct host *host, const struct host_event *event);
 void task_drive_gone(struct host_drive *drive);

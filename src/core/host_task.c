@@ -4,12 +4,12 @@
 
 #include "base/text.h"
 
-static bool id_is(const struct uuid *a, const struct uuid *b)
+bool id_is(const struct uuid *a, const struct uuid *b)
 {
     return strcmp(a->v, b->v) == 0;
 }
 
-static void task_state(struct host_drive *drive, enum task_state state, const char *why)
+void task_state(struct host_drive *drive, enum task_state state, const char *why)
 {
     struct task_report *report = &drive->task.report;
     if (report->state == state && strcmp(report->why, why) == 0)
@@ -46,7 +46,7 @@ static void task_take(const struct host *host, struct host_drive *drive)
 }
 
 /* Durable before the order that it names. */
-static struct order *task_order(struct host_drive *drive, enum order_kind kind, struct host_orders *out)
+struct order *task_order(struct host_drive *drive, enum order_kind kind, struct host_orders *out)
 {
     task_state(drive, TASK_RUNNING, "");
     struct order *order = drive_order(out, drive, kind);
@@ -97,6 +97,19 @@ static bool firmware_begin(const struct host *host, struct host_drive *drive, st
     return true;
 }
 
+static bool probe_begin(const struct host *host, struct host_drive *drive)
+{
+    bool wait = false;
+    const char *why = probe_refused(host, drive, &wait);
+    if (why != NULL) {
+        task_state(drive, wait ? TASK_WAITING : TASK_REFUSED, why);
+        return false;
+    }
+    drive->probe = (struct host_probe){0};
+    task_state(drive, TASK_RUNNING, "");
+    return true;
+}
+
 static bool task_begin(const struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     switch (drive->task.task.kind) {
@@ -106,6 +119,7 @@ static bool task_begin(const struct host *host, struct host_drive *drive, struct
     case TASK_FIRMWARE:
         return firmware_begin(host, drive, out);
     case TASK_PROBE_DESTRUCTIVE:
+        return probe_begin(host, drive);
     case TASK_NONE:
     case TASK_KIND_COUNT:
         break;
@@ -114,12 +128,17 @@ static bool task_begin(const struct host *host, struct host_drive *drive, struct
     return false;
 }
 
-bool task_decide(const struct host *host, struct host_drive *drive, struct host_orders *out)
+bool task_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
 {
+    const struct host_task *task = &drive->task;
     task_take(host, drive);
-    if (drive->task.task.id.v[0] == '\0' || drive->task.report.state != TASK_WAITING)
+    if (task->task.id.v[0] == '\0')
         return false;
-    return task_begin(host, drive, out);
+    if (task->report.state == TASK_WAITING && !task_begin(host, drive, out))
+        return false;
+    if (task->report.state == TASK_RUNNING && task->task.kind == TASK_PROBE_DESTRUCTIVE && !drive->busy)
+        return probe_decide(host, drive, now_ms, out);
+    return drive->busy;
 }
 
 void task_done(struct host_drive *drive, const struct host_event *event)
@@ -130,6 +149,8 @@ void task_done(struct host_drive *drive, const struct host_event *event)
     drive->scanned = drive->scanned && event->order->kind == ORDER_PROBE;
     if (event->result != NULL)
         task->report.result = *event->result;
+    if (task->task.kind == TASK_PROBE_DESTRUCTIVE && event->ok)
+        return; /* the look was only its beginning */
     task->report.percent = 100;
     task->changed = true;
     task_state(drive, event->ok ? TASK_DONE : TASK_FAILED, event->ok ? "" : event->err->msg);

@@ -24,7 +24,7 @@ static void check_target(struct sim_host *at, unsigned drive, const char *what, 
     else if (strcmp(order->ident.serial, soft_drive_serial(target->drive)) != 0)
         sim_fail(at->sim, "(5) %s for drive %s was sent to drive %s", what, order->ident.serial,
                  soft_drive_serial(target->drive));
-    else if (nsid != order->ns.nsid.v)
+    else if (nsid != order->ns.nsid.v && (order->kind != ORDER_ERASE || nsid != order->neighbour.nsid.v))
         sim_fail(at->sim, "(5) %s for namespace %u was sent to namespace %u", what, order->ns.nsid.v, nsid);
     if (target->foreign)
         sim_fail(at->sim, "(3) %s was sent to the foreign drive %s", what, soft_drive_serial(target->drive));

@@ -236,6 +236,65 @@ static void test_probe(void **state)
     start("");
 }
 
+/* ---- the neighbour of an erase -------------------------------------------------------------------------------------
+ */
+
+static void in_two(void)
+{
+    const struct order steps[] = {{.kind = ORDER_DETACH, .ns = {{1}, 16 << 20, {0}, {0}}},
+                                  {.kind = ORDER_DELETE, .ns = {{1}, 16 << 20, {0}, {0}}},
+                                  {.kind = ORDER_CREATE, .size_blocks = (4 << 20) / 4096},
+                                  {.kind = ORDER_CREATE, .size_blocks = (4 << 20) / 4096},
+                                  {.kind = ORDER_ATTACH, .ns = {{1}, 4 << 20, {0}, {0}}},
+                                  {.kind = ORDER_ATTACH, .ns = {{2}, 4 << 20, {0}, {0}}}};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct order step = steps[i];
+        step.ident = order.ident;
+        order_run(&env, &step, &done);
+        if (!done.ok)
+            fail_msg("%s: %s", order_word(step.kind), done.err.msg);
+    }
+}
+
+static void said_nothing(void *ctx, const struct order *which)
+{
+    (void)ctx;
+    (void)which;
+}
+
+static void test_the_neighbour_of_an_erase(void **state)
+{
+    static const struct {
+        const char *rule, *profile;
+        uint32_t neighbour;
+        enum neighbour is;
+    } rows[] = {
+        {"is kept by a good drive", "", 2, NEIGHBOUR_KEPT},
+        {"is hit by one whose format acts on all", "fault = format nth=1 count=0 kind=hits-all", 2, NEIGHBOUR_HIT},
+        {"is not looked at unless asked", "", 0, NEIGHBOUR_UNKNOWN},
+        {"is not there", "", 3, NEIGHBOUR_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char profile[160];
+        snprintf(profile, sizeof(profile), "lba_format = 4096\nfna = 0x04\n%s", rows[i].profile);
+        start(profile);
+        env.said = said_nothing;
+        in_two();
+        order = (struct order){.kind = ORDER_ERASE,
+                               .ident = order.ident,
+                               .ns = {{1}, 4 << 20, {0}, {0}},
+                               .neighbour = {{rows[i].neighbour}, 4 << 20, {0}, {0}},
+                               .block_bytes = 4096,
+                               .method = ERASE_FORMAT_CRYPTO,
+                               .seed = {1}};
+        run();
+        if (!done.ok || done.erasure.verdict != ERASE_VERIFIED || done.neighbour != rows[i].is)
+            fail_msg("%s: got %d, ok %d %s", rows[i].rule, (int)done.neighbour, done.ok, done.err.msg);
+        teardown(state);
+    }
+    start("");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -246,6 +305,7 @@ int main(void)
         TEST(test_what_never_reaches_the_drive),
         TEST(test_an_image_that_the_drive_refuses),
         TEST(test_probe),
+        TEST(test_the_neighbour_of_an_erase),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
