@@ -146,11 +146,13 @@ void task_done(struct host_drive *drive, const struct host_event *event)
     struct host_task *task = &drive->task;
     if (task->report.state != TASK_RUNNING || !id_is(&task->task.id, &event->order->task))
         return;
-    drive->scanned = drive->scanned && event->order->kind == ORDER_PROBE;
     if (event->result != NULL)
         task->report.result = *event->result;
     if (task->task.kind == TASK_PROBE_DESTRUCTIVE && event->ok)
         return; /* the look was only its beginning */
+    if (event->ok && event->seen != NULL)
+        drive->seen = *event->seen; /* what is told of the drive is as new as the end of its task */
+    drive->scanned = false;
     task->report.percent = 100;
     task->changed = true;
     task_state(drive, event->ok ? TASK_DONE : TASK_FAILED, event->ok ? "" : event->err->msg);

@@ -23,7 +23,8 @@ void *rows_at(const struct rows *rows, size_t i);
 void rows_free(struct rows *rows);
 
 /* The drive's row has just taken a new report. restored: the database is older than what the agent has seen. */
-bool task_reported(struct service *service, struct row_drive *drive, bool restored, bool *touched, struct err *err);
+bool task_reported(struct service *service, const struct report *report, struct row_drive *drive, bool restored,
+                   bool *touched, struct err *err);
 
 /* The image makes sense, and (image_too) is here whole. */
 bool firmware_check(struct service *service, const struct firmware_job *job, bool image_too, struct err *err);

@@ -76,7 +76,7 @@ static bool report_drive(struct service *service, const struct report *report, c
     } else if (drive->adopt == ADOPT_REFUSED && strcmp(drive->adoption.v, row.adoption.v) == 0) {
         row.wanted = false; /* judged; a new wish needs a new request */
     }
-    if (!task_reported(service, &row, restored, touched, err))
+    if (!task_reported(service, report, &row, restored, touched, err))
         return false;
     return put(service, ROW_DRIVE, &row, err);
 }

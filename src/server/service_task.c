@@ -37,15 +37,25 @@ static bool slices_reserve(struct service *service, const struct row_drive *driv
     return true;
 }
 
+static bool is_reported(const struct report *report, const struct slice_id *id)
+{
+    for (size_t i = 0; i < report->slice_count; i++)
+        if (slice_id_eq(&report->slices[i].id, id))
+            return true;
+    return false;
+}
+
 /* What was reserved and is still there can be given out again. A slice in quarantine was retired by a person. */
-static bool slices_give_back(struct service *service, const struct row_drive *drive, struct err *err)
+static bool slices_give_back(struct service *service, const struct row_drive *drive, const struct report *report,
+                             struct err *err)
 {
     auto_rows struct rows rows;
     if (!rows_read(service, ROW_SLICE, &(struct store_filter){.host = drive->host.v}, &rows, err))
         return false;
     for (size_t i = 0; i < rows.count; i++) {
         struct row_slice *row = rows_at(&rows, i);
-        if (!slice_is_of(row, drive) || !row->retire || row->slice.state == SLICE_QUARANTINED)
+        if (!slice_is_of(row, drive) || !row->retire || row->slice.state == SLICE_QUARANTINED ||
+            !is_reported(report, &row->slice.id))
             continue;
         row->retire = false;
         if (!service->store->put(service->store->self, ROW_SLICE, row, err))
@@ -153,14 +163,15 @@ bool service_task(struct service *service, const struct task_request *request, s
     return true;
 }
 
-bool task_reported(struct service *service, struct row_drive *drive, bool restored, bool *touched, struct err *err)
+bool task_reported(struct service *service, const struct report *report, struct row_drive *drive, bool restored,
+                   bool *touched, struct err *err)
 {
-    const struct task_report *report = &drive->report.task;
+    const struct task_report *said = &drive->report.task;
     if (!is_set(&drive->task))
         return true;
-    const bool known = strcmp(report->id.v, drive->task.id.v) == 0;
+    const bool known = strcmp(said->id.v, drive->task.id.v) == 0;
     /* A database that was restored may want what was done since; whoever still wants it asks again. */
-    if (known ? !task_is_over(report->state) : !restored)
+    if (known ? !task_is_over(said->state) : !restored)
         return true;
     const struct drive_task was = drive->task;
     drive->task = (struct drive_task){0};
@@ -169,5 +180,5 @@ bool task_reported(struct service *service, struct row_drive *drive, bool restor
         return false;
     if (was.kind == TASK_FIRMWARE)
         return firmware_forget(service, &was.firmware, err);
-    return was.kind != TASK_PROBE_DESTRUCTIVE || slices_give_back(service, drive, err);
+    return was.kind != TASK_PROBE_DESTRUCTIVE || slices_give_back(service, drive, report, err);
 }

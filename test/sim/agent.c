@@ -201,7 +201,8 @@ void agent_env(struct sim_host *at)
                                  .unix_ms = unix_ms,
                                  .sleep_ms = sleep_ms,
                                  .said = tell_said,
-                                 .progress = tell_progress};
+                                 .progress = tell_progress,
+                                 .firmware = task_image};
 }
 
 static bool vm_start(struct sim_host *at, const struct vm_job *job, struct err *err)
@@ -276,7 +277,7 @@ static void drive_order(struct sim_host *at, const struct order *order)
                   order->ns.nsid.v, mail->done.ok ? "ok " : mail->done.err.msg,
                   mail->done.have_erasure ? erase_verdict_word(mail->done.erasure.verdict) : "");
     at->sim->tally.erases += mail->done.have_erasure;
-    if (order->fresh)
+    if (order->fresh && order->kind == ORDER_SCAN)
         for (size_t i = 0; i < at->drive_count; i++)
             if (strcmp(soft_drive_serial(at->soft[i]), order->ident.serial) == 0)
                 at->drives[i].look_in_flight = true;

@@ -74,6 +74,9 @@ static bool did_enough(const struct sim_tally *t, uint64_t count)
         {"swapped names", t->swaps, count / 20},
         {"strangers", t->stranger, count / 20},
         {"retries and retirements", t->retries, count / 20},
+        {"destructive probes", t->probes, count / 4},
+        {"cut short", t->probes_cut, count / 20},
+        {"firmware updates", t->firmware, count / 4},
     };
     bool enough = true;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

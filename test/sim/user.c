@@ -337,8 +337,10 @@ void user_step(struct sim *sim)
         struct sim_tenant *tenant = any_tenant(sim);
         if (tenant != NULL)
             user_leave(sim, tenant);
-    } else if (what < 85) {
+    } else if (what < 80) {
         act(sim);
+    } else if (what < 87) {
+        user_task(sim);
     } else {
         repair(sim);
     }

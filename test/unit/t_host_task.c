@@ -46,6 +46,8 @@ static void test_a_task_acts_once(void **state)
     const struct order order = {.kind = ORDER_PROBE, .ident = drive.ident, .task = {"t1"}};
     tell((struct host_event){.kind = HOST_DONE, .ok = true, .order = &order});
     TASK_IS(TASK_DONE, "");
+    SAYS("scan fresh");
+    seen();
     want_task("t1", TASK_PROBE); /* and after */
     SAYS("");
     want_task("t2", TASK_PROBE);
@@ -87,6 +89,7 @@ static void test_what_failed_is_told(void **state)
     want_task("t1", TASK_PROBE);
     failed(ERR_DEVICE);
     TASK_IS(TASK_FAILED, "it failed");
+    seen();
     want_task("t1", TASK_PROBE);
     SAYS("");
 }
@@ -122,7 +125,7 @@ static void test_a_probe_disturbs_nobody(void **state)
     want_task("t1", TASK_PROBE);
     SAYS("probe");
     probed(VERDICT_QUALIFIED);
-    SAYS("");
+    SAYS("scan");
     assert_int_equal(slice(0)->state, SLICE_ATTACHED);
 }
 

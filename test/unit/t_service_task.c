@@ -104,6 +104,26 @@ static void test_nobody_gets_slices_of_a_probed_drive(void **state)
     assert_false(get(ROW_SLICE, "ns-0", &slice)); /* forgotten, not missed */
 }
 
+static void test_only_the_end_was_told(void **state)
+{
+    (void)state;
+    struct row_slice slice;
+    all_free();
+    DO(ask(TASK_PROBE_DESTRUCTIVE, &err));
+    slice_of(0)->id = (struct slice_id){"ns-new"}; /* all the reports between were lost */
+    slice_of(0)->state = SLICE_BLANK;
+    slice_of(0)->erased_seq = 0;
+    report.slice_count = 1;
+    agent_says(TASK_DONE);
+    for (size_t i = 0; i < 4; i++) {
+        struct slice_id id;
+        slice_id(&id, i);
+        assert_false(get(ROW_SLICE, id.v, &slice));
+    }
+    assert_true(get(ROW_SLICE, "ns-new", &slice));
+    assert_false(slice.retire);
+}
+
 static void test_a_refused_probe_gives_the_slices_back(void **state)
 {
     (void)state;
@@ -250,6 +270,7 @@ int main(void)
         TEST(test_no_such_drive),
         TEST(test_destructive_wants_an_empty_adopted_drive),
         TEST(test_nobody_gets_slices_of_a_probed_drive),
+        TEST(test_only_the_end_was_told),
         TEST(test_a_refused_probe_gives_the_slices_back),
         TEST(test_a_restored_database_forgets_its_tasks),
         TEST(test_a_restored_database_keeps_what_is_under_way),
