@@ -30,6 +30,7 @@ check "without namespace management: limited, exit 10" exits 10 "namespace-manag
 check "that erases by overwriting only: limited" exits 10 "erase +limited .*a format would hit all" probe WIPES
 check "without NGUID and EUI64: limited" exits 10 "ids +limited" probe NONAME
 check "the class that fits best is named" exits 0 "best use of the drive: class 500G" probe BIG
+check "it is shown with the drive" exits 0 "last asked for: probe, done: qualified" "$nsmith" drive show BIG
 check "as JSON" is "$("$nsmith" drive probe GOOD --json 2>/dev/null | jq -r '.verdict, (.lines | length > 10)' | xargs)" "qualified true"
 check "one that does not exist" exits 3 "no host reports" probe NOBODY
 check "a dry run asks nothing" exits 0 "nothing was changed" probe GOOD --dry-run
