@@ -313,6 +313,14 @@ void soft_drive_hold(struct soft_drive *drive, uint32_t nsid, bool hold)
     drive->opens[nsid] = (uint16_t)(drive->opens[nsid] + (hold ? 1 : -1));
 }
 
+uint32_t soft_drive_block_bytes(const struct soft_drive *drive, uint32_t nsid)
+{
+    for (size_t i = 0; i < drive->state.ns_count; i++)
+        if (drive->state.ns[i].nsid == nsid)
+            return drive->profile.lbaf[drive->state.ns[i].lbaf].block_bytes;
+    return 0;
+}
+
 size_t soft_drive_ns(const struct soft_drive *drive, struct soft_ns_view *out, size_t max)
 {
     size_t count = 0;

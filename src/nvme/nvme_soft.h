@@ -106,6 +106,7 @@ struct soft_ns_view {
 };
 
 size_t soft_drive_ns(const struct soft_drive *drive, struct soft_ns_view *out, size_t max); /* in order of NSID */
+uint32_t soft_drive_block_bytes(const struct soft_drive *drive, uint32_t nsid); /* 0: there is no such namespace */
 uint64_t soft_drive_free_bytes(const struct soft_drive *drive);
 /* The media past all rules: for planting and for finding. false: no such namespace, or past its end. */
 bool soft_drive_peek(struct soft_drive *drive, uint32_t nsid, uint64_t offset, void *to, size_t len);

@@ -120,7 +120,11 @@ static inline struct le128 le128_of(uint64_t value)
 /* Base, figure "Opcodes for Admin Commands"; 8Ch: Base 2.3. Bits 1:0 are the direction of the data:
  * 00b none, 01b to the controller, 10b from the controller, 11b both. */
 enum nvme_admin_op {
+    NVME_OP_DELETE_SQ = 0x00, /* PCIe only, as are the other three of queues */
+    NVME_OP_CREATE_SQ = 0x01,
     NVME_OP_GET_LOG = 0x02,
+    NVME_OP_DELETE_CQ = 0x04,
+    NVME_OP_CREATE_CQ = 0x05,
     NVME_OP_IDENTIFY = 0x06,
     NVME_OP_ABORT = 0x08,
     NVME_OP_SET_FEATURES = 0x09,
@@ -259,6 +263,7 @@ enum nvme_status {
     NVME_ST_SEQUENCE = 0x00c,
     NVME_ST_SGL_LENGTH = 0x00f,
     NVME_ST_SGL_TYPE = 0x011,
+    NVME_ST_PRP_OFFSET = 0x013,
     NVME_ST_SGL_OFFSET = 0x016,
     NVME_ST_SANITIZE_FAILED = 0x01c,
     NVME_ST_SANITIZE_RUNNING = 0x01d,
@@ -270,12 +275,17 @@ enum nvme_status {
     NVME_ST_CAPACITY_EXCEEDED = 0x081,
     NVME_ST_NS_NOT_READY = 0x082,
     NVME_ST_FORMAT_RUNNING = 0x084,
+    NVME_ST_CQ_INVALID = 0x100,
+    NVME_ST_QUEUE_ID = 0x101,
+    NVME_ST_QUEUE_SIZE = 0x102,
     NVME_ST_EVENT_LIMIT = 0x105,
     NVME_ST_FW_SLOT = 0x106,
     NVME_ST_FW_IMAGE = 0x107,
+    NVME_ST_VECTOR = 0x108,
     NVME_ST_INVALID_LOG_PAGE = 0x109,
     NVME_ST_INVALID_FORMAT = 0x10a,
     NVME_ST_FW_NEEDS_CONVENTIONAL_RESET = 0x10b, /* this and the next two: committed, but not active yet */
+    NVME_ST_QUEUE_DELETION = 0x10c,
     NVME_ST_FW_NEEDS_SUBSYSTEM_RESET = 0x110,
     NVME_ST_FW_NEEDS_CTRL_RESET = 0x111,
     NVME_ST_FW_MAX_TIME = 0x112,   /* would take longer than MTFA: activate it by a reset */
