@@ -95,8 +95,11 @@ static void forget_fds(struct vfu_port *port)
 
 static void hang_up(struct vfu_port *port, const char *why)
 {
-    if (why != NULL)
-        log_port(port, why);
+    char text[160];
+    if (why != NULL) {
+        snprintf(text, sizeof(text), "ended the connection: %s", why);
+        log_port(port, text);
+    }
     vfu_device_release(&port->device);
     forget_fds(port);
     close(port->fd);
@@ -206,7 +209,7 @@ static enum received receive(struct vfu_port *port, const char **why)
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? RECEIVED_NOTHING : RECEIVED_END;
     if (!keep_fds(port, &header)) {
-        *why = "ended the connection: the client sent too many descriptors";
+        *why = "the client sent too many descriptors";
         return RECEIVED_END;
     }
     port->in_len += (size_t)n;
