@@ -36,6 +36,7 @@ static const struct key {
 } keys[] = {
 #define FIELD(member) offsetof(struct soft_profile, member), sizeof(((struct soft_profile *)0)->member)
     {.name = "vendor_id", .kind = K_HEX, FIELD(vendor_id), .max = 0xffff},
+    {.name = "msi", .kind = K_BOOL, FIELD(msi)},
     {.name = "model", .kind = K_TEXT, FIELD(model)},
     {.name = "firmware", .kind = K_TEXT, FIELD(firmware)},
     {.name = "firmware_slots", .kind = K_NUMBER, FIELD(firmware_slots), .max = SOFT_FIRMWARE_MAX},

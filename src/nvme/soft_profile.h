@@ -67,6 +67,7 @@ struct soft_lbaf {
 struct soft_profile {
     char name[64];
     uint16_t vendor_id;
+    bool msi; /* on PCIe: interrupts by MSI, as a drive has them that knows no MSI-X */
     char model[41], firmware[9]; /* the revision it is born with, in slot 1 */
     uint8_t firmware_slots;      /* 0: no commands to update it */
     bool firmware_slot1_read_only;

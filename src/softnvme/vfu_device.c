@@ -11,7 +11,7 @@
 static void power_on(struct vfu_device *device)
 {
     const struct soft_profile *profile = soft_drive_profile(device->nvme.front.drive);
-    vfu_pci_init(&device->pci, profile->vendor_id);
+    vfu_pci_init(&device->pci, profile->vendor_id, profile->msi);
     vfu_nvme_set_master(&device->nvme, false);
     vfu_nvme_reset(&device->nvme);
     device->masked = device->pending = 0;
@@ -100,17 +100,22 @@ static void change_vectors(struct vfu_device *device, const struct vfu_msg *msg)
     }
 }
 
+static uint32_t vectors_of(const struct vfu_device *device, uint32_t index)
+{
+    return index == (device->pci.msi ? VFU_IRQ_MSI : VFU_IRQ_MSIX) ? device->nvme.vectors : 0;
+}
+
 static int set_irqs(struct vfu_device *device, const struct vfu_msg *msg, int *fds, size_t fd_count)
 {
     const uint32_t flags = msg->irqs.flags, what = flags & 7, action = flags & ~7u;
-    if (msg->irqs.index >= VFU_IRQS || msg->irqs.start > VFU_VECTORS ||
-        msg->irqs.count > VFU_VECTORS - msg->irqs.start ||
+    const uint32_t vectors = vectors_of(device, msg->irqs.index);
+    if (msg->irqs.index >= VFU_IRQS || msg->irqs.start > vectors || msg->irqs.count > vectors - msg->irqs.start ||
         (what != VFU_SET_NONE && what != VFU_SET_BOOL && what != VFU_SET_EVENTFD) ||
         (action != VFU_SET_MASK && action != VFU_SET_UNMASK && action != VFU_SET_TRIGGER) ||
         (what == VFU_SET_EVENTFD && action != VFU_SET_TRIGGER))
         return EINVAL;
-    if (msg->irqs.index != VFU_IRQ_MSIX) /* there are no others: nothing to be taken away */
-        return msg->irqs.count == 0 ? 0 : EINVAL;
+    if (vectors == 0) /* there are none: nothing to be taken away */
+        return 0;
     if (what == VFU_SET_EVENTFD)
         return set_eventfds(device, msg, fds, fd_count);
     if (what == VFU_SET_NONE && action == VFU_SET_TRIGGER && msg->irqs.count == 0)
@@ -280,7 +285,7 @@ static size_t respond(struct vfu_device *device, const struct vfu_msg *msg, int 
                                          : vfu_put_region(reply, msg, region_size(msg->index));
     case VFU_GET_IRQ_INFO:
         return msg->index >= VFU_IRQS ? vfu_put_error(reply, msg, EINVAL)
-                                      : vfu_put_irq(reply, msg, msg->index == VFU_IRQ_MSIX ? VFU_VECTORS : 0);
+                                      : vfu_put_irq(reply, msg, vectors_of(device, msg->index));
     case VFU_SET_IRQS:
         return answer(reply, msg, set_irqs(device, msg, fds, fd_count));
     case VFU_REGION_READ:

@@ -39,7 +39,7 @@ enum vfu_command {
 
 /* As VFIO has them. */
 enum vfu_region { VFU_REGION_BAR0 = 0, VFU_REGION_CONFIG = 7, VFU_REGIONS = 9 };
-enum vfu_irq { VFU_IRQ_MSIX = 2, VFU_IRQS = 5 };
+enum vfu_irq { VFU_IRQ_MSI = 1, VFU_IRQ_MSIX = 2, VFU_IRQS = 5 };
 enum { VFU_MAP_READ = 1 << 0, VFU_MAP_WRITE = 1 << 1, VFU_UNMAP_ALL = 1 << 1 };
 enum {
     VFU_SET_NONE = 1 << 0, /* what comes with it */

@@ -12,7 +12,7 @@ enum { REG_AQA = 0x24, REG_ASQ = 0x28, REG_ACQ = 0x30 };
 
 void vfu_nvme_init(struct vfu_nvme *out, struct soft_drive *drive, uint16_t cntlid, const struct vfu_dma *dma)
 {
-    *out = (struct vfu_nvme){.dma = dma};
+    *out = (struct vfu_nvme){.dma = dma, .vectors = soft_drive_profile(drive)->msi ? VFU_MSI_VECTORS : VFU_VECTORS};
     out->data = malloc(FRONT_TRANSFER_MAX);
     must(out->data != NULL);
     front_init(&out->front, drive, cntlid);

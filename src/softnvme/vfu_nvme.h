@@ -46,6 +46,7 @@ struct vfu_held {
 struct vfu_nvme {
     struct front front;
     const struct vfu_dma *dma; /* borrowed */
+    uint16_t vectors;          /* so many interrupts there are */
     bool is_master;
     bool is_shared; /* the drive has a second controller */
     uint32_t aqa;

@@ -193,7 +193,7 @@ static uint16_t check_create(const struct vfu_nvme *nvme, const struct nvme_cmd 
 static uint16_t create_cq(struct vfu_nvme *nvme, const struct nvme_cmd *cmd, uint64_t base)
 {
     const uint32_t vector = cmd->cdw11 >> 16;
-    if (vector >= VFU_VECTORS)
+    if (vector >= nvme->vectors)
         return NVME_ST_VECTOR;
     nvme->cqs[cmd->cdw10 & 0xffff] = (struct vfu_cq){.is_on = true,
                                                      .interrupts = cmd->cdw11 & INTERRUPTS,

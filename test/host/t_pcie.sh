@@ -9,9 +9,8 @@
 #   NSMITH_HOST_DIR      kernels and QEMU 11 (test/host/fetch DIR qemu11), default build/host
 # Logs and drives are in build/e2e/t_pcie.out afterwards.
 #
-# QEMU's own device_del is of no use here: vfio-user-pci of QEMU 11.1 fails an assertion when a device with MSI-X goes
-# (vfio_user_msix_teardown()), and QEMU with it. So drives are pulled at our end, and the host looks at the bus again as
-# a slot with hot plug would make it: the slot stays, what is in it goes and comes.
+# Drive A has MSI-X, as nearly all drives. B has MSI: vfio-user-pci of QEMU 11.1 fails an assertion, and QEMU with it, when
+# a device with MSI-X is unplugged (vfio_user_msix_teardown()), and B is.
 # Drive A has both of its controllers in the host, drive B one. The host's IOMMU translates, and forgets at once: each
 # buffer is mapped for its command, so that the device knows thousands of regions in turn.
 set -uo pipefail
@@ -30,9 +29,10 @@ if [ "${NSMITH_HOST-}" != 1 ]; then
 	mkdir -p "$out"/{ask,profiles}
 	# Small enough to be read whole again and again: seven slices of 4 MiB.
 	sed 's/512MiB/28MiB/; s/^nn = 16/nn = 8/; /^crypto_result/d' "$top/share/profiles/tiny.conf" >"$out/profiles/tiny.conf"
+	{ cat "$out/profiles/tiny.conf" && echo 'msi = yes'; } >"$out/profiles/tiny-msi.conf"
 	sockets=$(mktemp -d) # a path that is short enough for sockets
 	"$build/src/softnvme/nsmith-softnvme" --dir "$out/drives" --socket "$sockets/ctl" --vfio-user "$sockets/pcie" \
-		--profiles "$out/profiles" --add A=tiny --add B=tiny >"$out/softnvme.log" 2>&1 &
+		--profiles "$out/profiles" --add A=tiny --add B=tiny-msi >"$out/softnvme.log" 2>&1 &
 	drives=$!
 	# What the host asks of its drives' makers: a file with words for --ctl; it goes when that is done.
 	{
@@ -59,7 +59,7 @@ if [ "${NSMITH_HOST-}" != 1 ]; then
 	code=0
 	"$top/test/host/run" -k "${NSMITH_HOST_KERNEL:-cloud}" -Q "$store/qemu11/qemu-system-x86_64" -t 200 -I \
 		-a "iommu=nopt iommu.strict=1" -w "$out" -l "$out/console" "${args[@]}" -- \
-		env NSMITH_BUILD="$build" bash "$(readlink -f "$0")" || code=$?
+		env NSMITH_BUILD="$build" socket_b="$sockets/pcie/B.1" bash "$(readlink -f "$0")" || code=$?
 	exit $code
 fi
 
@@ -111,7 +111,8 @@ for ctrl in $a1 $a2 $b; do
 	check "$ctrl has an address: $bdf" grep -qE '^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.0$' <<<"$bdf"
 	check "and an IOMMU group" test -d "/sys/bus/pci/devices/$bdf/iommu_group/devices/$bdf"
 	check "with translation" is "$(word "/sys/bus/pci/devices/$bdf/iommu_group/type")" DMA
-	check "and MSI-X for each queue" is "$(grep -cE "IR-PCI-MSI.* ${ctrl}q[0-9]+\$" /proc/interrupts)" 2
+	kind=msix && [ "$ctrl" != "$b" ] || kind=msi
+	check "and an interrupt for each queue, by $kind" is "$(grep -cE "IR-PCI-MSI.* ${ctrl}q[0-9]+\$" /proc/interrupts) $(cat "/sys/bus/pci/devices/$bdf/msi_irqs/"* | sort -u)" "2 $kind"
 done
 check "no two of them share a group" is "$(for ctrl in $a1 $a2 $b; do readlink "/sys/class/nvme/$ctrl/device/iommu_group"; done | sort -u | wc -l)" 3
 subsystem() { nvme id-ctrl "/dev/$1" -o json | jq -r '"\(.subnqn) \(.cntlid) \(.cmic)"'; }
@@ -185,17 +186,12 @@ wait_for() {
 		sleep 0.5
 	done
 }
-bdf=$(address "$b")
-check "the drive is pulled, without a word to the host" ask_drives remove B
-check "its configuration space reads as ones" is "$(od -An -tx4 -N4 "/sys/bus/pci/devices/$bdf/config" | tr -d ' ')" ffffffff
-echo 1 >"/sys/class/nvme/$b/reset_controller" 2>/dev/null
-check "the kernel gives it up" until_true 20 test ! -e "/dev/$b"
+check "B is unplugged" qmp device_del id=drive3
+check "the kernel lost it" until_true 30 test ! -e "/dev/$b"
 check "reported missing" wait_for 30 drive_is B missing
 check "its tenant's paths are gone" until_true 10 eval '! test -e "$(slice_link "${mine[0]}")"'
-check "put back in" ask_drives restore B
-echo 1 >"/sys/bus/pci/devices/$bdf/remove"
-echo 1 >/sys/bus/pci/rescan
-check "the host finds it in its slot" until_true 20 eval 'is "$(address "$(controller B)")" "$bdf"'
+plug_in() { qmp device_add "{\"driver\":\"vfio-user-pci\",\"id\":\"drive3\",\"bus\":\"port3\",\"socket\":{\"type\":\"unix\",\"path\":\"$socket_b\"}}"; }
+check "and plugged in again" until_true 20 plug_in # when QEMU has let go of it
 check "it is well again" wait_for 40 drive_is B adopted
 check "its tenant's paths are there" until_true 20 eval 'test -b "$(slice_link "${mine[0]}")" && test -b "$(slice_link "${mine[1]}")"'
 for slice in "${mine[@]}"; do check "and lead to the tenant's data" reads "$(slice_link "$slice")" "$work/data"; done
@@ -204,6 +200,19 @@ check "released" exits 0 "" "$nsmith" claim release c1
 for at in "${nodes[@]}"; do check "nothing of the tenant is left" is_zero "$at"; done
 erasure=$("$nsmith" erasure ls --slice "${mine[0]}" --json | jq -r .items[0].id)
 check "the certificate holds" exits 0 "" "$nsmith" erasure verify "$erasure"
+
+say "Pulled out, without a word to the host"
+agent_stop
+b=$(controller B) && bdf=$(address "$b")
+check "the drive is pulled" ask_drives remove B
+check "its configuration space reads as ones" is "$(od -An -tx4 -N4 "/sys/bus/pci/devices/$bdf/config" | tr -d ' ')" ffffffff
+echo 1 >"/sys/class/nvme/$b/reset_controller" 2>/dev/null
+check "so do its registers: the kernel gives it up" until_true 20 eval 'test ! -e "/dev/$b" && dmesg | grep -q "$b: Removing after probe failure status: -19"'
+check "put back in" ask_drives restore B
+echo 1 >"/sys/bus/pci/devices/$bdf/remove"
+echo 1 >/sys/bus/pci/rescan
+check "the host finds it in its slot" until_true 20 eval 'is "$(address "$(controller B)")" "$bdf"'
+check "with its seven namespaces" until_true 10 node B 7
 
 say "At the end"
 check "the drives are served still" eval 'ask_drives ls | grep -q "^B .*namespaces 7"'

@@ -83,6 +83,30 @@ static void test_config(void **state)
     assert_int_equal(peek(rig, VFU_REGION_CONFIG, 0x10, 4), 4);
 }
 
+/* A drive that knows no MSI-X. */
+static void test_msi(void **state)
+{
+    struct rig *rig = &rigs[0];
+    (void)state;
+    const uint8_t msi = find_capability(rig, 0x05);
+    assert_true(msi != 0 && find_capability(rig, 0x11) == 0 && find_capability(rig, 0x10) != 0);
+    assert_int_equal(peek(rig, VFU_REGION_CONFIG, msi + 2u, 2), 0x0086);
+    poke(rig, VFU_REGION_CONFIG, msi + 2u, 0xffff, 2);
+    assert_int_equal(peek(rig, VFU_REGION_CONFIG, msi + 2u, 2), 0x00f7);
+    poke(rig, VFU_REGION_CONFIG, msi + 4u, UINT64_MAX, 8);
+    assert_int_equal(peek(rig, VFU_REGION_CONFIG, msi + 4u, 8), UINT64_MAX - 3);
+    for (uint32_t i = 0; i < VFU_IRQS; i++) {
+        assert_int_equal(send(rig, (struct vfu_msg){.command = VFU_GET_IRQ_INFO, .index = i}), 0);
+        assert_int_equal(le32_read(rig->reply + 28), i == VFU_IRQ_MSI ? VFU_MSI_VECTORS : 0);
+    }
+    enable(rig);
+    struct say cq = {.opcode = 5, .prp1 = CQ1, .cdw = {(DEPTH - 1) << 16 | 1, VFU_MSI_VECTORS << 16 | 3}};
+    assert_int_equal(ask(rig, 0, cq).status, 0x108); /* one vector too many */
+    cq.cdw[1] = (VFU_MSI_VECTORS - 1) << 16 | 3;
+    assert_int_equal(ask(rig, 0, cq).status, 0);
+    assert_int_equal(interrupts(rig, 0), 2);
+}
+
 static void test_regions(void **state)
 {
     (void)state;
@@ -262,8 +286,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_up, bench_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_begin),   TEST(test_info),   TEST(test_config), TEST(test_regions), TEST(test_irqs),
-        TEST(test_pending), TEST(test_pulled), TEST(test_reset),  TEST(test_multi),
+        cmocka_unit_test_setup_teardown(test_msi, bench_up_msi, bench_down),
+        TEST(test_begin),
+        TEST(test_info),
+        TEST(test_config),
+        TEST(test_regions),
+        TEST(test_irqs),
+        TEST(test_pending),
+        TEST(test_pulled),
+        TEST(test_reset),
+        TEST(test_multi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

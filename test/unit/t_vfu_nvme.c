@@ -2,6 +2,32 @@
 #include "base/rng.h"
 #include "vfu_fixture.h"
 
+/* 256 KiB from an odd place, by a list that goes on in a second page; there and back. */
+static void move_256k(struct rig *rig)
+{
+    const uint32_t len = 256 << 10, from = DATA_AT + 512;
+    for (uint32_t i = 0; i < len; i++)
+        at(rig, from)[i] = (uint8_t)(i * 7 + i / 511);
+    const uint64_t list = LIST_AT + 0xff0; /* room for one address, and the next page */
+    le64_write(at(rig, list), DATA_AT + 0x1000);
+    le64_write(at(rig, list) + 8, PAGE_AT);
+    for (uint32_t i = 0; i < 63; i++)
+        le64_write(at(rig, PAGE_AT) + 8 * i, DATA_AT + 0x2000 + i * 0x1000ull);
+    const struct say write = {.opcode = 1, .nsid = 1, .prp1 = from, .prp2 = list, .cdw = {0, 0, 511}};
+    assert_int_equal(ask(rig, 1, write).status, 0);
+    assert_int_equal(interrupts(rig, 1), 1);
+    assert_int_equal(interrupts(rig, 0), 0);
+    uint8_t *back = malloc(len);
+    assert_true(soft_drive_peek(drive, 1, 0, back, len));
+    assert_memory_equal(back, at(rig, from), len);
+    memset(at(rig, from), 0, len);
+    struct say read = write;
+    read.opcode = 2;
+    assert_int_equal(ask(rig, 1, read).status, 0);
+    assert_memory_equal(back, at(rig, from), len);
+    free(back);
+}
+
 static void test_story(void **state)
 {
     struct rig *rig = &rigs[0];
@@ -28,29 +54,8 @@ static void test_story(void **state)
     le16_write(at(rig, PAGE_AT) + 2, 1);
     assert_int_equal(ask(rig, 0, (struct say){.opcode = 0x15, .nsid = 1, .prp1 = PAGE_AT}).status, 0);
     interrupts(rig, 0);
-    /* 256 KiB from an odd place, by a list that goes on in a second page */
-    const uint32_t len = 256 << 10, from = DATA_AT + 512;
-    for (uint32_t i = 0; i < len; i++)
-        at(rig, from)[i] = (uint8_t)(i * 7 + i / 511);
-    const uint64_t list = LIST_AT + 0xff0; /* room for one address, and the next page */
-    le64_write(at(rig, list), DATA_AT + 0x1000);
-    le64_write(at(rig, list) + 8, PAGE_AT);
-    for (uint32_t i = 0; i < 63; i++)
-        le64_write(at(rig, PAGE_AT) + 8 * i, DATA_AT + 0x2000 + i * 0x1000ull);
-    const struct say write = {.opcode = 1, .nsid = 1, .prp1 = from, .prp2 = list, .cdw = {0, 0, 511}};
-    assert_int_equal(ask(rig, 1, write).status, 0);
-    assert_int_equal(interrupts(rig, 1), 1);
-    assert_int_equal(interrupts(rig, 0), 0);
-    uint8_t *back = malloc(len);
-    assert_true(soft_drive_peek(drive, 1, 0, back, len));
-    assert_memory_equal(back, at(rig, from), len);
-    memset(at(rig, from), 0, len);
-    struct say read = write;
-    read.opcode = 2;
-    assert_int_equal(ask(rig, 1, read).status, 0);
-    assert_memory_equal(back, at(rig, from), len);
-    free(back);
-    read = (struct say){.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = DATA_AT + 0x1000, .cdw = {0, 0, 15}};
+    move_256k(rig);
+    const struct say read = {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = DATA_AT + 0x1000, .cdw = {0, 0, 15}};
     for (unsigned i = 0; i < 3 * DEPTH; i++) /* around the rings */
         assert_int_equal(ask(rig, 1, read).status, 0);
     assert_int_equal(ask(rig, 0, (struct say){.opcode = 4, .cdw = {1}}).status, 0x10c); /* its queue is in use */
@@ -68,78 +73,73 @@ static void test_story(void **state)
     assert_int_equal(ask(rig, 0, third).status, 0x101); /* it was given two */
 }
 
+static const struct {
+    const char *rule;
+    size_t queue;
+    struct say say;
+    uint16_t want;
+} statuses[] = {
+    {"data to nowhere", 0, {.opcode = 6, .prp1 = 0, .cdw = {1}}, 0x004},
+    {"eight bytes at the end of memory, the rest elsewhere",
+     0,
+     {.opcode = 6, .prp1 = RAM_AT + RAM_LEN - 8, .prp2 = DATA_AT, .cdw = {1}},
+     0},
+    {"its second page is nowhere", 0, {.opcode = 6, .prp1 = DATA_AT + 8, .prp2 = 0x1000, .cdw = {1}}, 0x004},
+    {"an address that is not aligned", 0, {.opcode = 6, .prp1 = DATA_AT + 2, .cdw = {1}}, 0x013},
+    {"a second page that begins within one",
+     0,
+     {.opcode = 6, .prp1 = DATA_AT + 8, .prp2 = DATA_AT + 8, .cdw = {1}},
+     0x013},
+    {"an SGL", 0, {.opcode = 6, .flags = 0x40, .prp1 = DATA_AT, .cdw = {1}}, 0x002},
+    {"a fused command", 0, {.opcode = 6, .flags = 1, .prp1 = DATA_AT, .cdw = {1}}, 0x002},
+    {"a log of 16 GiB", 0, {.opcode = 2, .prp1 = DATA_AT, .cdw = {0xffff0002, 0xffff}}, 0x002},
+    {"Keep Alive, which PCIe does without", 0, {.opcode = 0x18}, 0x001},
+    {"queue 0 made", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16, 1}}, 0x101},
+    {"a queue that is there", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 1, 1}}, 0x101},
+    {"a queue beyond what was given", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 9, 1}}, 0x101},
+    {"a queue of one entry", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {2, 1}}, 0x102},
+    {"a queue of 1025 entries", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {1024 << 16 | 2, 1}}, 0x102},
+    {"a queue in pieces", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 0}}, 0x002},
+    {"a queue that does not begin on a page", 0, {.opcode = 5, .prp1 = PAGE_AT + 64, .cdw = {7 << 16 | 2, 1}}, 0x013},
+    {"a vector that is not there", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 9 << 16 | 3}}, 0x108},
+    {"a queue for no completion queue", 0, {.opcode = 1, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 2 << 16 | 1}}, 0x100},
+    {"a queue for the admin completion queue", 0, {.opcode = 1, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 1}}, 0x101},
+    {"the admin queue deleted", 0, {.opcode = 0, .cdw = {0}}, 0x101},
+    {"a queue deleted that is not there", 0, {.opcode = 0, .cdw = {0xffff}}, 0x101},
+    {"queues counted while some are there", 0, {.opcode = 9, .cdw = {7, 0}}, 0x00c},
+    {"Abort of nothing", 0, {.opcode = 8, .cdw = {0x12340000}}, 0},
+    {"a read of a namespace that is not there", 1, {.opcode = 2, .nsid = 9, .prp1 = DATA_AT}, 0x00b},
+    {"a read of more than MDTS", 1, {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .cdw = {0, 0, 512}}, 0x002},
+    {"a list that is nowhere", 1, {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = 8, .cdw = {0, 0, 23}}, 0x004},
+    {"a list that is not aligned",
+     1,
+     {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT + 4, .cdw = {0, 0, 23}},
+     0x013},
+    {"a list with an address within a page",
+     1,
+     {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT, .cdw = {0, 0, 23}},
+     0x013},
+    {"a list that ends with its page",
+     1,
+     {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT + 0xff0, .cdw = {0, 0, 23}},
+     0},
+    {"a write from nowhere", 1, {.opcode = 1, .nsid = 1, .prp1 = 0x1000}, 0x004},
+};
+
 static void test_statuses(void **state)
 {
     struct rig *rig = &rigs[0];
     (void)state;
-    static const struct {
-        const char *rule;
-        size_t queue;
-        struct say say;
-        uint16_t want;
-    } rows[] = {
-        {"data to nowhere", 0, {.opcode = 6, .prp1 = 0, .cdw = {1}}, 0x004},
-        {"eight bytes at the end of memory, the rest elsewhere",
-         0,
-         {.opcode = 6, .prp1 = RAM_AT + RAM_LEN - 8, .prp2 = DATA_AT, .cdw = {1}},
-         0},
-        {"its second page is nowhere", 0, {.opcode = 6, .prp1 = DATA_AT + 8, .prp2 = 0x1000, .cdw = {1}}, 0x004},
-        {"an address that is not aligned", 0, {.opcode = 6, .prp1 = DATA_AT + 2, .cdw = {1}}, 0x013},
-        {"a second page that begins within one",
-         0,
-         {.opcode = 6, .prp1 = DATA_AT + 8, .prp2 = DATA_AT + 8, .cdw = {1}},
-         0x013},
-        {"an SGL", 0, {.opcode = 6, .flags = 0x40, .prp1 = DATA_AT, .cdw = {1}}, 0x002},
-        {"a fused command", 0, {.opcode = 6, .flags = 1, .prp1 = DATA_AT, .cdw = {1}}, 0x002},
-        {"a log of 16 GiB", 0, {.opcode = 2, .prp1 = DATA_AT, .cdw = {0xffff0002, 0xffff}}, 0x002},
-        {"Keep Alive, which PCIe does without", 0, {.opcode = 0x18}, 0x001},
-        {"queue 0 made", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16, 1}}, 0x101},
-        {"a queue that is there", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 1, 1}}, 0x101},
-        {"a queue beyond what was given", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 9, 1}}, 0x101},
-        {"a queue of one entry", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {2, 1}}, 0x102},
-        {"a queue of 1025 entries", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {1024 << 16 | 2, 1}}, 0x102},
-        {"a queue in pieces", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 0}}, 0x002},
-        {"a queue that does not begin on a page",
-         0,
-         {.opcode = 5, .prp1 = PAGE_AT + 64, .cdw = {7 << 16 | 2, 1}},
-         0x013},
-        {"a vector that is not there", 0, {.opcode = 5, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 9 << 16 | 3}}, 0x108},
-        {"a queue for no completion queue",
-         0,
-         {.opcode = 1, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 2 << 16 | 1}},
-         0x100},
-        {"a queue for the admin completion queue", 0, {.opcode = 1, .prp1 = PAGE_AT, .cdw = {7 << 16 | 2, 1}}, 0x101},
-        {"the admin queue deleted", 0, {.opcode = 0, .cdw = {0}}, 0x101},
-        {"a queue deleted that is not there", 0, {.opcode = 0, .cdw = {0xffff}}, 0x101},
-        {"queues counted while some are there", 0, {.opcode = 9, .cdw = {7, 0}}, 0x00c},
-        {"Abort of nothing", 0, {.opcode = 8, .cdw = {0x12340000}}, 0},
-        {"a read of a namespace that is not there", 1, {.opcode = 2, .nsid = 9, .prp1 = DATA_AT}, 0x00b},
-        {"a read of more than MDTS", 1, {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .cdw = {0, 0, 512}}, 0x002},
-        {"a list that is nowhere", 1, {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = 8, .cdw = {0, 0, 23}}, 0x004},
-        {"a list that is not aligned",
-         1,
-         {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT + 4, .cdw = {0, 0, 23}},
-         0x013},
-        {"a list with an address within a page",
-         1,
-         {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT, .cdw = {0, 0, 23}},
-         0x013},
-        {"a list that ends with its page",
-         1,
-         {.opcode = 2, .nsid = 1, .prp1 = DATA_AT, .prp2 = LIST_AT + 0xff0, .cdw = {0, 0, 23}},
-         0},
-        {"a write from nowhere", 1, {.opcode = 1, .nsid = 1, .prp1 = 0x1000}, 0x004},
-    };
     add_ns(drive, 4 * MIB);
     enable(rig);
     make_queues(rig);
     le64_write(at(rig, LIST_AT), DATA_AT + 0x1008);
     le64_write(at(rig, LIST_AT + 0xff0), DATA_AT + 0x1000);
     le64_write(at(rig, LIST_AT + 0xff8), DATA_AT + 0x2000);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const struct answer got = ask(rig, rows[i].queue, rows[i].say);
-        if (got.status != rows[i].want)
-            fail_msg("%s: got 0x%03x, want 0x%03x", rows[i].rule, got.status, rows[i].want);
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        const struct answer got = ask(rig, statuses[i].queue, statuses[i].say);
+        if (got.status != statuses[i].want)
+            fail_msg("%s: got 0x%03x, want 0x%03x", statuses[i].rule, got.status, statuses[i].want);
     }
     assert_int_equal(reg(rig, 0x1c), 1);
     assert_true(rig->device.nvme.transfer_errors >= 4);

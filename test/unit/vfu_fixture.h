@@ -226,21 +226,18 @@ static inline void plug_in(struct rig *rig, const char *name)
     assert_int_equal(map_ram(rig, RAM_AT, RAM_LEN, 0), 0);
     for (size_t i = 0; i < VFU_VECTORS; i++)
         rig->eventfds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    assert_int_equal(
-        send_fds(rig,
-                 (struct vfu_msg){
-                     .command = VFU_SET_IRQS,
-                     .irqs = {.flags = VFU_SET_EVENTFD | VFU_SET_TRIGGER, .index = VFU_IRQ_MSIX, .count = VFU_VECTORS}},
-                 rig->eventfds, VFU_VECTORS),
-        0);
+    const bool msi = soft_drive_profile(drive)->msi;
+    const struct vfu_msg irqs = {.command = VFU_SET_IRQS,
+                                 .irqs = {.flags = VFU_SET_EVENTFD | VFU_SET_TRIGGER,
+                                          .index = msi ? VFU_IRQ_MSI : VFU_IRQ_MSIX,
+                                          .count = msi ? VFU_MSI_VECTORS : VFU_VECTORS}};
+    assert_int_equal(send_fds(rig, irqs, rig->eventfds, irqs.irqs.count), 0);
 }
 
-static inline int bench_up(void **state)
+static inline int bench_with(const char *text)
 {
-    static const char text[] = BASE "format_ms = 1000\nfna = 4\n";
     struct soft_profile profile;
     struct err err = {0};
-    (void)state;
     assert_true(soft_profile_parse("test", text, strlen(text), &profile, &err));
     drive = soft_drive_make_mem(&profile, "S1", 7);
     now = 1000;
@@ -248,6 +245,18 @@ static inline int bench_up(void **state)
     plug_in(&rigs[0], "a");
     plug_in(&rigs[1], "b");
     return 0;
+}
+
+static inline int bench_up(void **state)
+{
+    (void)state;
+    return bench_with(BASE "format_ms = 1000\nfna = 4\n");
+}
+
+static inline int bench_up_msi(void **state)
+{
+    (void)state;
+    return bench_with(BASE "msi = yes\n");
 }
 
 static inline int bench_down(void **state)
