@@ -116,6 +116,16 @@ struct drive_seen {
     struct foreign_list foreign;
 };
 
+/* What the host says of its devices, between two looks at them. It proves nothing but that a look is due, and that what
+ * had the number of a device that went must not be used any more. */
+struct drive_news {
+    bool all;                               /* anything may have changed: messages were lost */
+    char touched[DRIVE_NEWS_MAX][64];       /* controllers (as drive_seen.name) of which something came, went or changed */
+    size_t touched_count;
+    uint64_t gone[DRIVE_NEWS_MAX];          /* block devices that went, by number */
+    size_t gone_count;
+};
+
 /* NULL when the drive has no such namespace. */
 const struct ns_seen *drive_ns(const struct drive_seen *drive, struct nsid nsid);
 

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "nvme/nvme_ask.h"
 #include "nvme/nvme_sysfs.h"
+#include "nvme/nvme_uevent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,13 +27,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct linux_port {
+struct where {
     char sys[PATH_TEXT_MAX], dev[PATH_TEXT_MAX];
+};
+
+struct linux_port {
+    struct where where;
+    int events; /* -1: nobody has asked for any */
 };
 
 struct linux_dev {
     struct nvme_dev dev; /* first: what callers have is this */
-    struct linux_port where;
+    struct where where;
     char name[NVME_NAME_LEN];
     int fd;   /* /dev/nvmeN */
     int ctrl; /* its folder in sysfs */
@@ -352,6 +358,25 @@ static void linux_node(struct nvme_ns *ns, struct nvme_node *out)
     *out = ns_of(ns)->node;
 }
 
+/* By the descriptor, so that no name is looked up; read-only, for a holder who may write keeps others from mounting. */
+static bool linux_hold(struct nvme_ns *ns, int *out, struct err *err)
+{
+    const struct linux_ns *self = ns_of(ns);
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, errno, "cannot hold '%s'", self->node.path);
+    must(fd > 0);
+    if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != self->node.rdev) {
+        close(fd);
+        return err_set(err, ERR_CONFLICT, "cannot hold '%s': it became another device", self->node.path);
+    }
+    *out = fd;
+    return true;
+}
+
 static void linux_ns_close(struct nvme_ns *ns)
 {
     struct linux_ns *self = ns_of(ns);
@@ -366,6 +391,7 @@ static const struct nvme_ns_ops ns_ops = {
     .flush = linux_flush,
     .drop_cache = linux_drop_cache,
     .node = linux_node,
+    .hold = linux_hold,
     .close = linux_ns_close,
 };
 
@@ -415,7 +441,7 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
 {
     struct linux_dev *dev = zalloc(sizeof(*dev));
     dev->dev.ops = &dev_ops;
-    dev->where = *(const struct linux_port *)self;
+    dev->where = ((const struct linux_port *)self)->where;
     dev->fd = dev->ctrl = -1;
     if (!text_copy(dev->name, sizeof(dev->name), name))
         err_set(err, ERR_INPUT, "cannot open controller: its name is too long");
@@ -429,19 +455,68 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
 
 static bool linux_list(void *self, struct nvme_names *out, struct err *err)
 {
-    return nvme_sysfs_list(((const struct linux_port *)self)->sys, out, err);
+    return nvme_sysfs_list(((const struct linux_port *)self)->where.sys, out, err);
+}
+
+/* --- Events ------------------------------------------------------------------------------------------------------ */
+
+static bool linux_watch(void *self, int *fd_out, struct err *err)
+{
+    struct linux_port *port = self;
+    if (port->events < 0 && !nvme_uevent_open(&port->events, err))
+        return false;
+    *fd_out = port->events;
+    return true;
+}
+
+static void touch(struct drive_news *news, const char *name)
+{
+    for (size_t i = 0; i < news->touched_count; i++)
+        if (strcmp(news->touched[i], name) == 0)
+            return;
+    if (name[0] == '\0')
+        return;
+    if (news->touched_count == DRIVE_NEWS_MAX)
+        news->all = true;
+    else
+        text_cut(news->touched[news->touched_count++], sizeof(news->touched[0]), name);
+}
+
+static void linux_news(void *self, struct drive_news *out)
+{
+    const struct linux_port *port = self;
+    struct nvme_uevent event;
+    *out = (struct drive_news){0};
+    while (out->gone_count < DRIVE_NEWS_MAX && nvme_uevent_read(port->events, &event, &out->all)) {
+        struct nvme_names names = {.count = 0};
+        if (event.block && event.what == NVME_UEVENT_GONE)
+            out->gone[out->gone_count++] = event.rdev;
+        touch(out, event.ctrl);
+        if (event.subsystem[0] != '\0')
+            nvme_sysfs_members(port->where.sys, event.subsystem, &names);
+        for (size_t i = 0; i < names.count; i++)
+            touch(out, names.at[i]);
+    }
 }
 
 static void linux_close(void *self)
 {
-    free(self);
+    struct linux_port *port = self;
+    if (port->events >= 0)
+        close(port->events);
+    free(port);
 }
 
 bool nvme_linux_open(struct nvme_port *out, struct err *err)
 {
     (void)err; /* a host without NVMe is one with an empty list */
     struct linux_port *self = zalloc(sizeof(*self));
-    *self = (struct linux_port){.sys = "/sys", .dev = "/dev"};
-    *out = (struct nvme_port){.self = self, .list = linux_list, .open = linux_open, .close = linux_close};
+    *self = (struct linux_port){.where = {.sys = "/sys", .dev = "/dev"}, .events = -1};
+    *out = (struct nvme_port){.self = self,
+                              .list = linux_list,
+                              .open = linux_open,
+                              .watch = linux_watch,
+                              .news = linux_news,
+                              .close = linux_close};
     return true;
 }

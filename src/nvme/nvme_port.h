@@ -13,7 +13,7 @@
 #define NSMITH_NVME_PORT_H
 
 #include "base/err.h"
-#include "model/ids.h"
+#include "model/drive.h"
 
 #include <stddef.h>
 
@@ -52,6 +52,10 @@ struct nvme_ns_ops {
     bool (*flush)(struct nvme_ns *ns, struct err *err);       /* to the media */
     bool (*drop_cache)(struct nvme_ns *ns, struct err *err);  /* the host's own, BLKFLSBUF or posix_fadvise */
     void (*node)(struct nvme_ns *ns, struct nvme_node *out);
+    /* A read-only descriptor of what was opened and identified, to be kept: while it is open, the kernel gives neither
+     * the name nor the number of the block device to another one. The caller's. 0: names of its kind are not given
+     * again (files). NULL: none are. */
+    bool (*hold)(struct nvme_ns *ns, int *out, struct err *err);
     void (*close)(struct nvme_ns *ns); /* frees ns; NULL is fine through nvme_ns_close() */
 };
 
@@ -82,6 +86,10 @@ struct nvme_port {
     void *self; /* borrowed; outlives the port */
     bool (*list)(void *self, struct nvme_names *out, struct err *err);
     bool (*open)(void *self, const char *name, struct nvme_dev **out, struct err *err);
+    /* Events: a descriptor that is readable when there is news, the port's; then news() tells all that is known by now,
+     * and never blocks. They may fail, be late or be lost: who wants to be sure lists now and then. NULL: none. */
+    bool (*watch)(void *self, int *fd_out, struct err *err);
+    void (*news)(void *self, struct drive_news *out);
     void (*close)(void *self);
 };
 
