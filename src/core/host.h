@@ -51,6 +51,7 @@ struct host_drive {
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
+    bool touched;          /* something happened to it since the order under way was given: what that sees may be old */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */
 };
@@ -165,6 +166,7 @@ struct host_orders {
 enum host_event_kind {
     HOST_TICK,
     HOST_WANTS,      /* wants */
+    HOST_NEWS,       /* the host says that devices came, went or changed: news */
     HOST_LISTED,     /* the drives that are there: idents[] */
     HOST_SEEN,       /* a scan of one drive ended: seen, fresh (or ok = false: it could not be read) */
     HOST_DONE,       /* a drive order ended: order, ok, err, nsid, node, erasure */
@@ -178,6 +180,7 @@ struct host_event {
     enum host_event_kind kind;
     uint64_t now_ms; /* the only clock the core knows; monotonic */
     const struct wants *wants;
+    const struct drive_news *news;
     const struct drive_ident *idents;
     size_t ident_count;
     const struct drive_seen *seen;

@@ -9,6 +9,7 @@ static struct order *drive_order(struct host_orders *out, struct host_drive *dri
     struct order *order = order_add(out, kind);
     order->ident = drive->ident;
     drive->busy = true;
+    drive->touched = false;
     return order;
 }
 
@@ -205,6 +206,7 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
             wake_at(out, host->listed_ms + BACKOFF_MS);
         } else {
             host->list_busy = true;
+            host->list_due = false;
             order_add(out, ORDER_LIST);
         }
     }

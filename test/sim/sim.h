@@ -157,6 +157,7 @@ struct sim_mail {
     struct order_list *list; /* owned */
     struct wants *wants;     /* owned */
     struct virt_list *vms;   /* owned */
+    struct drive_news *news; /* owned */
     unsigned percent;
 };
 
@@ -223,6 +224,7 @@ void agent_order(struct sim_host *at, const struct sim_job *job);
 void agent_mail(struct sim_host *at, struct sim_mail *mail);
 void sim_mail_free(struct sim_mail *mail);
 void agent_env(struct sim_host *at);
+void agent_news(struct sim_host *at, unsigned drive); /* something happened to it: told, mistold or lost */
 
 /* uplink.c */
 void uplink_pull(struct sim_host *at);
