@@ -116,7 +116,7 @@ static bool node(struct nvme_dev *dev, const struct order *order, struct order_d
     if (out->node.size_bytes != ns.size_bytes)
         return err_set(err, ERR_CONFLICT, "cannot use namespace %u of drive '%s': its node is %ju bytes, not %ju",
                        ns.nsid.v, order->ident.serial, (uintmax_t)out->node.size_bytes, (uintmax_t)ns.size_bytes);
-    return true;
+    return open_ns->ops->hold == NULL || open_ns->ops->hold(open_ns, &out->hold, err);
 }
 
 bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err)

@@ -37,6 +37,7 @@ struct order_done {
     struct err err; /* !ok */
     struct nsid nsid;         /* create */
     struct nvme_node node;    /* node */
+    int hold;                 /* node: see nvme_ns_ops.hold; owned by the caller, 0: none */
     bool have_erasure;
     struct erasure erasure;   /* erase: what was done and seen; seq is filled later */
     struct drive_seen *seen;  /* scan: from malloc, owned by the caller */
