@@ -48,12 +48,22 @@ static bool expect_both(struct nvme_dev *dev, const struct drive_ident *who, con
     return err_hint(err, "look at the drive again: the namespace was replaced");
 }
 
-bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, struct err *err)
+bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, uint16_t *cntlid, struct err *err)
 {
     struct nvme_ctrl_page ctrl;
     if (!nvme_ask_ctrl(dev, &ctrl, err))
         return false;
     *out = ctrl.ident;
+    *cntlid = ctrl.caps.cntlid;
+    return true;
+}
+
+bool nvme_has_namespaces(struct nvme_dev *dev, bool *out, struct err *err)
+{
+    struct nvme_nsids active;
+    if (!nvme_ask_active(dev, &active, err))
+        return false;
+    *out = active.count > 0;
     return true;
 }
 
@@ -161,6 +171,8 @@ static bool attachment(struct nvme_dev *dev, struct nsid nsid, uint16_t cntlid, 
     if (dev->ops->admin(dev, &cmd, &why) || why.nvme == already)
         return true;
     *err = why;
+    if (why.nvme == NVME_ST_NS_PRIVATE)
+        err_hint(err, "it is attached to another controller of the drive, of this host or of another; detach it there");
     return false;
 }
 
@@ -174,12 +186,19 @@ bool nvme_attach(struct nvme_dev *dev, const struct drive_ident *who, struct nsi
            attachment(dev, nsid, ctrl.caps.cntlid, NVME_NS_ATTACH, err);
 }
 
-bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err)
+bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns,
+                 const struct nvme_ctrls *from, struct err *err)
 {
     struct nvme_ctrl_page ctrl;
     struct nvme_ns_page page;
-    return expect_both(dev, who, ns, &ctrl, &page, err) &&
-           attachment(dev, ns->nsid, ctrl.caps.cntlid, NVME_NS_DETACH, err);
+    if (!expect_both(dev, who, ns, &ctrl, &page, err))
+        return false;
+    if (from == NULL)
+        return attachment(dev, ns->nsid, ctrl.caps.cntlid, NVME_NS_DETACH, err);
+    for (size_t i = 0; i < from->count; i++)
+        if (!attachment(dev, ns->nsid, from->at[i], NVME_NS_DETACH, err))
+            return false;
+    return true;
 }
 
 /* --- Erasing ----------------------------------------------------------------------------------------------------- */

@@ -11,8 +11,18 @@
 /* Everything but `foreign` and ns[].path's contents check; ns[].path is filled. Health is best effort. */
 bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err);
 
-/* Who answers on this descriptor: Identify Controller and nothing else. */
-bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, struct err *err);
+/* Who answers on this descriptor, and as which controller: Identify Controller and nothing else. */
+bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, uint16_t *cntlid, struct err *err);
+/* Any namespace is attached to this controller. */
+bool nvme_has_namespaces(struct nvme_dev *dev, bool *out, struct err *err);
+
+enum { NVME_PATHS_MAX = 8 };
+
+/* Controllers of one drive, by CNTLID. */
+struct nvme_ctrls {
+    uint16_t at[NVME_PATHS_MAX];
+    size_t count;
+};
 
 struct nvme_ns_spec {
     uint64_t size_blocks; /* NSZE = NCAP */
@@ -32,9 +42,12 @@ bool nvme_expect_ns(struct nvme_dev *dev, const struct drive_ident *who, const s
 bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_spec *spec, struct nsid *out,
                  struct err *err);
 bool nvme_delete(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err);
-/* To or from the controller whose CNTLID this descriptor reports; "already" is success. */
+/* To the controller whose CNTLID this descriptor reports; "already" is success. A namespace that nvme_create() made is
+ * private: the drive itself refuses it to a second controller, this host's or another's. */
 bool nvme_attach(struct nvme_dev *dev, const struct drive_ident *who, struct nsid nsid, struct err *err);
-bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err);
+/* From these controllers; from that of the descriptor where `from` is NULL. "Already" is success. */
+bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns,
+                 const struct nvme_ctrls *from, struct err *err);
 
 /* Format NVM with the LBA format in use. ses: 1 user data, 2 cryptographic (0 is not offered: it is no erase).
  * Refused (ERR_UNSAFE) when a fresh Identify shows FNA bit 0 or 1 and the drive holds any other namespace. */
