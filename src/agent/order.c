@@ -121,6 +121,11 @@ bool order_open(const struct order_env *env, const struct drive_ident *ident, st
     return true;
 }
 
+struct nvme_patience order_patience(const struct order_env *env)
+{
+    return (struct nvme_patience){.limit_ms = ORDER_NODE_WAIT_MS, .ctx = env->ctx, .sleep_ms = env->sleep_ms};
+}
+
 /* ---- looking ------------------------------------------------------------------------------------------------------ */
 
 /* Looks at every namespace for what is not ours. One that cannot be opened cannot be looked into, so it counts as
@@ -203,13 +208,14 @@ static struct nvme_ns_ident ns_of(const struct order *order)
     return ns;
 }
 
-static bool node(struct nvme_dev *dev, const struct order *order, struct order_done *out, struct err *err)
+static bool node(const struct order_env *env, struct nvme_dev *dev, const struct order *order, struct order_done *out, struct err *err)
 {
     const struct nvme_ns_ident ns = ns_of(order);
+    const struct nvme_patience patience = order_patience(env);
     char path[PATH_TEXT_MAX];
     auto_nvme_ns struct nvme_ns *open_ns = NULL;
     if (!nvme_expect_ns(dev, &order->ident, &ns, err) ||
-        !nvme_wait_node(dev, ns.nsid, ORDER_NODE_WAIT_MS, path, err) ||
+        !nvme_wait_node(dev, ns.nsid, &patience, path, err) ||
         !dev->ops->ns_open(dev, ns.nsid, false, &open_ns, err))
         return false;
     open_ns->ops->node(open_ns, &out->node);
@@ -270,7 +276,7 @@ static bool run(const struct order_env *env, struct nvme_dev *dev, const struct 
     case ORDER_DELETE:
         return nvme_delete(dev, &order->ident, &ns, err);
     case ORDER_NODE:
-        return node(dev, order, out, err);
+        return node(env, dev, order, out, err);
     case ORDER_ERASE:
         order_erase(env, dev, order, out);
         if (!out->ok)

@@ -63,6 +63,9 @@ struct order_found {
 bool order_open(const struct order_env *env, const struct drive_ident *ident, struct nvme_dev **out,
                 struct order_found *found, struct err *err);
 
+/* For a namespace that was attached a moment ago. */
+struct nvme_patience order_patience(const struct order_env *env);
+
 /* Nobody on this host uses the namespace, as env->unused tells. ERR_BUSY: somebody does. */
 bool order_unused(const struct order_env *env, struct nvme_dev *dev, struct nsid nsid, struct err *err);
 

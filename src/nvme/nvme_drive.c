@@ -5,9 +5,7 @@
 
 #include "nvme/nvme_ask.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* --- Who and what ------------------------------------------------------------------------------------------------ */
 
@@ -318,53 +316,60 @@ bool nvme_progress(struct nvme_dev *dev, struct nsid nsid, struct nvme_progress 
 
 /* --- Waiting ----------------------------------------------------------------------------------------------------- */
 
-static void pause_ms(uint32_t ms)
-{
-    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR)
-        ;
-}
-
 /* Drives in memory have no paths: what can be opened is there. */
-static bool can_open(struct nvme_dev *dev, struct nsid nsid)
+static bool is_there(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], bool *out, struct err *err)
 {
     struct err ignored = {0};
     auto_nvme_ns struct nvme_ns *ns = NULL;
-    return dev->ops->ns_open(dev, nsid, false, &ns, &ignored);
+    if (!dev->ops->ns_path(dev, nsid, path, err))
+        return false;
+    *out = path[0] != '\0' || dev->ops->ns_open(dev, nsid, false, &ns, &ignored);
+    return path[0] != '\0' || !*out || dev->ops->ns_path(dev, nsid, path, err);
+}
+
+/* At least 1 ms, so that a host which says much does not make it endless. */
+static uint32_t wait_some(struct nvme_dev *dev, const struct nvme_patience *patience, uint32_t ms)
+{
+    uint32_t took_ms = 0;
+    if (dev->ops->wait == NULL || !dev->ops->wait(dev, ms, &took_ms)) {
+        patience->sleep_ms(patience->ctx, ms);
+        return ms;
+    }
+    return took_ms > 0 ? took_ms : 1;
 }
 
 /* The kernel looks by itself when the drive sends an event; where that does not come, a rescan after a third of the
- * time finds what is there. What was waited is counted, not measured: a clock is not needed for that. */
-bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, uint32_t wait_ms, char path[PATH_TEXT_MAX], struct err *err)
+ * time finds what is there. */
+bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, const struct nvme_patience *patience,
+                    char path[PATH_TEXT_MAX], struct err *err)
 {
     enum { FIRST_MS = 5, LONGEST_MS = 200 };
+    const uint32_t limit_ms = patience->limit_ms;
     char found[PATH_TEXT_MAX] = "";
-    bool rescanned = false;
-    uint32_t waited = 0, step = FIRST_MS;
+    bool rescanned = false, there = false;
+    uint32_t waited = 0, step = FIRST_MS, ignored;
+    if (dev->ops->wait != NULL)
+        dev->ops->wait(dev, 0, &ignored); /* listens before the first look */
     for (;;) {
-        if (!dev->ops->ns_path(dev, nsid, found, err))
+        if (!is_there(dev, nsid, found, &there, err))
             return false;
-        if (found[0] != '\0')
+        if (there)
             break;
-        if (can_open(dev, nsid)) {
-            if (!dev->ops->ns_path(dev, nsid, found, err))
-                return false;
-            break;
-        }
-        if (!rescanned && waited >= wait_ms / 3) {
+        if (!rescanned && waited >= limit_ms / 3) {
             if (!dev->ops->rescan(dev, err))
                 return false;
             rescanned = true;
             continue; /* it may be there at once */
         }
-        if (waited >= wait_ms) {
-            err_set(err, ERR_BUSY, "cannot see namespace %u: the host does not show it after %u ms", nsid.v, wait_ms);
+        if (waited >= limit_ms) {
+            err_set(err, ERR_BUSY,
+                    "cannot see namespace %u: the host does not show it %u ms after the drive did, nor after a rescan",
+                    nsid.v, limit_ms);
             return err_hint(err,
                             "read the kernel's log; resetting the controller helps, once no slice of it is in use");
         }
-        step = step < wait_ms - waited ? step : wait_ms - waited;
-        pause_ms(step);
-        waited += step;
+        const uint32_t left = (rescanned ? limit_ms : limit_ms / 3) - waited;
+        waited += wait_some(dev, patience, step < left ? step : left);
         step = step * 2 < LONGEST_MS ? step * 2 : LONGEST_MS;
     }
     memcpy(path, found, sizeof(found));

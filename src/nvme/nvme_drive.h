@@ -66,7 +66,15 @@ struct nvme_progress {
 
 bool nvme_progress(struct nvme_dev *dev, struct nsid nsid, struct nvme_progress *out, struct err *err);
 
-/* Waits until the host shows the attached namespace: its own event, then a rescan. ERR_BUSY after wait_ms. */
-bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, uint32_t wait_ms, char path[PATH_TEXT_MAX], struct err *err);
+/* How long, and how where the host has no events. */
+struct nvme_patience {
+    uint32_t limit_ms;
+    void *ctx; /* borrowed */
+    void (*sleep_ms)(void *ctx, uint32_t ms);
+};
+
+/* Waits until the host shows the attached namespace: for its own event, then after a rescan. ERR_BUSY after limit_ms. */
+bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, const struct nvme_patience *patience,
+                    char path[PATH_TEXT_MAX], struct err *err);
 
 #endif

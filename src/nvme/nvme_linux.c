@@ -20,11 +20,13 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/nvme_ioctl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct where {
@@ -40,8 +42,9 @@ struct linux_dev {
     struct nvme_dev dev; /* first: what callers have is this */
     struct where where;
     char name[NVME_NAME_LEN];
-    int fd;   /* /dev/nvmeN */
-    int ctrl; /* its folder in sysfs */
+    int fd;     /* /dev/nvmeN */
+    int ctrl;   /* its folder in sysfs */
+    int events; /* -1: not waited yet */
 };
 
 /* The alignment that every drive and every memory is content with. */
@@ -125,6 +128,33 @@ static bool linux_rescan(struct nvme_dev *dev, struct err *err)
     if (ioctl(self->fd, NVME_IOCTL_RESCAN) < 0)
         return err_sys(err, errno, "cannot rescan '%s'", self->name);
     return true;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    must(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Any message of NVMe's is worth another look: which namespace it is about is looked up, not believed. */
+static bool linux_wait(struct nvme_dev *dev, uint32_t ms, uint32_t *took_ms)
+{
+    struct linux_dev *self = dev_of(dev);
+    struct nvme_uevent event;
+    struct err ignored = {0};
+    bool lost = false;
+    if (self->events < 0 && !nvme_uevent_open(&self->events, &ignored))
+        return false;
+    const uint64_t start_ms = now_ms();
+    for (uint64_t past_ms = 0;; past_ms = now_ms() - start_ms) {
+        *took_ms = (uint32_t)past_ms;
+        if (past_ms >= ms || lost || nvme_uevent_read(self->events, &event, &lost))
+            return true;
+        struct pollfd fd = {.fd = self->events, .events = POLLIN};
+        if (poll(&fd, 1, (int)(ms - past_ms)) < 0 && errno != EINTR)
+            return false;
+    }
 }
 
 /* --- Namespaces -------------------------------------------------------------------------------------------------- */
@@ -404,6 +434,8 @@ static void linux_dev_close(struct nvme_dev *dev)
         close(self->fd);
     if (self->ctrl >= 0)
         close(self->ctrl);
+    if (self->events >= 0)
+        close(self->events);
     free(self);
 }
 
@@ -412,6 +444,7 @@ static const struct nvme_dev_ops dev_ops = {
     .ns_open = linux_ns_open,
     .ns_path = linux_ns_path,
     .rescan = linux_rescan,
+    .wait = linux_wait,
     .close = linux_dev_close,
 };
 
@@ -442,7 +475,7 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
     struct linux_dev *dev = zalloc(sizeof(*dev));
     dev->dev.ops = &dev_ops;
     dev->where = ((const struct linux_port *)self)->where;
-    dev->fd = dev->ctrl = -1;
+    dev->fd = dev->ctrl = dev->events = -1;
     if (!text_copy(dev->name, sizeof(dev->name), name))
         err_set(err, ERR_INPUT, "cannot open controller: its name is too long");
     else if (open_node(dev, err)) {

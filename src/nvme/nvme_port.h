@@ -75,6 +75,10 @@ struct nvme_dev_ops {
     /* Path of the namespace's node, empty while there is none. */
     bool (*ns_path)(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], struct err *err);
     bool (*rescan)(struct nvme_dev *dev, struct err *err); /* asks the host to look at the namespaces again */
+    /* Waits until the host says that devices came, went or changed, ms at most, and tells how long that took. Nothing
+     * that is said after the first call (which may be one of 0 ms) is missed. false: it cannot hear. NULL: there is
+     * nothing to hear. */
+    bool (*wait)(struct nvme_dev *dev, uint32_t ms, uint32_t *took_ms);
     void (*close)(struct nvme_dev *dev);
 };
 

@@ -275,7 +275,6 @@ static void drive_order(struct sim_host *at, const struct order *order)
         soft_drive_tick(at->soft[i], at->sim->now_ms);
         before_ms += soft_drive_now_ms(at->soft[i]);
     }
-    const uint64_t slept_ms = sim_slept_ms();
     at->slept_ms = 0;
     at->order = order;
     if (list) {
@@ -297,7 +296,7 @@ static void drive_order(struct sim_host *at, const struct order *order)
         for (size_t i = 0; i < at->drive_count; i++)
             if (strcmp(soft_drive_serial(at->soft[i]), order->ident.serial) == 0)
                 at->drives[i].look_in_flight = true;
-    mail_send(at, after_ms - before_ms + at->slept_ms + sim_slept_ms() - slept_ms + 1 + sim_rand(at->sim, 40), mail);
+    mail_send(at, after_ms - before_ms + at->slept_ms + 1 + sim_rand(at->sim, 40), mail);
 }
 
 void agent_order(struct sim_host *at, const struct sim_job *job)

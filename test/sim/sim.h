@@ -213,7 +213,6 @@ bool sim_chance(struct sim *sim, unsigned in_1000); /* never while calm */
 void sim_at(struct sim *sim, uint64_t delay_ms, struct sim_event event);
 void sim_trace(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-uint64_t sim_slept_ms(void); /* main.c: what nanosleep() was asked for, in all */
 
 /* agent.c */
 void agent_start(struct sim_host *at);

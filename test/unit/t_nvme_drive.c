@@ -306,6 +306,8 @@ static void test_zero_ids(void **state)
 
 /* --- Making and removing ----------------------------------------------------------------------------------------- */
 
+static const struct nvme_patience no_patience = {.limit_ms = 0};
+
 static void test_life(void **state)
 {
     (void)state;
@@ -316,7 +318,7 @@ static void test_life(void **state)
     bench.profile.events = false; /* the host sees it after a rescan only */
     bench_open(&bench);
     const struct nvme_ns_ident ns = make_ns(&bench, GIB);
-    expect_ok(nvme_wait_node(bench.dev, ns.nsid, 0, path, &err), &err);
+    expect_ok(nvme_wait_node(bench.dev, ns.nsid, &no_patience, path, &err), &err);
     assert_string_equal(path, ""); /* a drive in memory has no paths */
 
     expect_ok(nvme_attach(bench.dev, &bench.who, ns.nsid, &err), &err); /* already is success */
@@ -326,7 +328,7 @@ static void test_life(void **state)
 
     expect_ok(nvme_detach(bench.dev, &bench.who, &ns, NULL, &err), &err);
     expect_ok(nvme_detach(bench.dev, &bench.who, &ns, NULL, &err), &err); /* likewise */
-    expect_err(nvme_wait_node(bench.dev, ns.nsid, 0, path, &err), &err, ERR_BUSY, "what is detached does not appear");
+    expect_err(nvme_wait_node(bench.dev, ns.nsid, &no_patience, path, &err), &err, ERR_BUSY, "what is detached does not appear");
     err_clear(&err);
 
     expect_ok(nvme_delete(bench.dev, &bench.who, &ns, &err), &err);
