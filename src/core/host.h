@@ -51,6 +51,7 @@ struct host_drive {
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
+    bool gives_back;       /* it cannot be cut after all, and nothing was: what was detached is attached again */
     bool touched;          /* something happened to it since the order under way was given: what that sees may be old */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */

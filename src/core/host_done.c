@@ -69,6 +69,12 @@ static void change_failed(struct host *host, struct host_drive *drive, const str
         text_cut(drive->why, sizeof(drive->why), why);
         drive->changed = true;
         drive->failures = 0;
+    } else if (drive->adopt == ADOPT_FAULT) {
+        return; /* it keeps the reason why it is at fault */
+    } else if (event->err->kind == ERR_INPUT && event->err->nvme == 0) { /* the drive cannot do it, now or later */
+        drive->gives_back = drive->adopt == ADOPT_CUTTING && drive_slices(host, drive) == 0;
+        drive->creating = (struct slice_id){0};
+        drive_fault(drive, event->err->msg);
     } else if (drive->failures >= DRIVE_FAILURES_MAX && event->err->kind != ERR_BUSY && event->err->kind != ERR_MISSING) {
         drive_fault(drive, event->err->msg);
     } else {

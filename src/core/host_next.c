@@ -87,6 +87,28 @@ static bool create_one(struct host *host, struct host_drive *drive, struct host_
     return true;
 }
 
+/* A drive that cannot be cut is left as it was found. What it had is attached again; when no slice was made of it and
+ * the drive has refused the very command that deletes, nothing is missing, and it is not ours any more. */
+static bool give_back(struct host *host, struct host_drive *drive, struct host_orders *out)
+{
+    if (drive->adopt != ADOPT_FAULT || drive->creating.v[0] != '\0' || drive_slices(host, drive) > 0)
+        return false;
+    for (size_t i = 0; i < drive->factory_count; i++) {
+        const struct ns_seen *seen = drive_ns(&drive->seen, drive->factory[i].nsid);
+        if (seen == NULL || seen->attached)
+            continue;
+        drive_order(out, drive, ORDER_ATTACH)->ns = drive->factory[i];
+        return true;
+    }
+    if (!drive->gives_back)
+        return false;
+    drive->gives_back = false;
+    drive->adopt = ADOPT_REFUSED;
+    drive->factory_count = 0;
+    drive->changed = true;
+    return true;
+}
+
 static bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
@@ -166,7 +188,7 @@ static void ours_decide(struct host *host, struct host_drive *drive, uint64_t no
     for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
         if (give_up(drive, &drive->factory[i], NULL, out))
             return;
-    if (retire_one(host, drive, now_ms, out))
+    if (give_back(host, drive, out) || retire_one(host, drive, now_ms, out))
         return;
     if (whole_drive_is_well && create_one(host, drive, out))
         return;

@@ -99,6 +99,18 @@ static bool expect_created(struct nvme_dev *dev, const struct nvme_ctrl_page *ct
     return err_hint(err, "delete it by hand; order a multiple of the drive's granularity");
 }
 
+/* Some drives have the bit in OACS and not the command; QEMU's, for one. No later try can end otherwise. */
+static bool manage(struct nvme_dev *dev, const struct drive_ident *who, struct nvme_cmd *cmd, struct err *err)
+{
+    if (dev->ops->admin(dev, cmd, err))
+        return true;
+    if (err->nvme != NVME_ST_INVALID_OPCODE)
+        return false;
+    err_clear(err);
+    err_set(err, ERR_INPUT, "cannot cut drive '%s': it claims namespace management (OACS bit 3), but refuses it", who->serial);
+    return err_hint(err, "adopt it with --as whole");
+}
+
 bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_spec *spec, struct nsid *out,
                  struct err *err)
 {
@@ -117,7 +129,7 @@ bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const stru
                            .data = &page,
                            .data_len = NVME_PAGE,
                            .timeout_ms = NVME_CHANGE_MS};
-    if (!dev->ops->admin(dev, &cmd, err))
+    if (!manage(dev, who, &cmd, err))
         return false;
     const struct nsid made = {cmd.result};
     if (!expect_created(dev, &ctrl, spec, made, err))
@@ -149,7 +161,7 @@ bool nvme_delete(struct nvme_dev *dev, const struct drive_ident *who, const stru
         return false;
     struct nvme_cmd cmd = {
         .opcode = NVME_OP_NS_MANAGEMENT, .nsid = ns->nsid.v, .cdw10 = NVME_NS_DELETE, .timeout_ms = NVME_CHANGE_MS};
-    return dev->ops->admin(dev, &cmd, err);
+    return manage(dev, who, &cmd, err);
 }
 
 /* `already`: the status that says that there is nothing to do. */

@@ -458,6 +458,46 @@ static void test_failed_changes(void **state)
     SAYS("");
 }
 
+/* It claims to, and the first command says otherwise: no second try, and what was detached comes back. */
+static void test_drive_that_cannot_be_cut_is_left_as_it_was(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    seen();
+    SAYS("detach 1");
+    done();
+    ns_at(1)->attached = false;
+    seen();
+    SAYS("delete 1");
+    failed(ERR_INPUT);
+    assert_int_equal(host->drives[0].adopt, ADOPT_FAULT);
+    tick(1000); /* the usual pause after a failure */
+    SAYS("scan");
+    seen();
+    SAYS("attach 1");
+    failed(ERR_DEVICE); /* it is tried again, and the reason stays the first one */
+    assert_string_equal(host->drives[0].why, "it failed");
+    text_cut(host->drives[0].why, sizeof(host->drives[0].why), "the first reason");
+    tick(2000);
+    seen();
+    SAYS("attach 1");
+    failed(ERR_DEVICE);
+    assert_string_equal(host->drives[0].why, "the first reason");
+    tick(4000);
+    seen();
+    SAYS("attach 1");
+    done();
+    ns_at(1)->attached = true;
+    SAYS("scan");
+    seen();
+    SAYS("");
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
+    assert_string_equal(host->drives[0].why, "the first reason");
+    send_wants();
+    SAYS(""); /* this wish was judged */
+}
+
 static void test_full_drive_has_fewer_slices(void **state)
 {
     (void)state;
@@ -618,6 +658,7 @@ int main(void)
         TEST(test_retire),
         TEST(test_retire_waits_for_whoever_has_it_open),
         TEST(test_failed_changes),
+        TEST(test_drive_that_cannot_be_cut_is_left_as_it_was),
         TEST(test_full_drive_has_fewer_slices),
         TEST(test_drive_goes_and_comes),
         TEST(test_verdicts),
