@@ -61,12 +61,12 @@ struct ns_seen {
     char path[PATH_TEXT_MAX]; /* of the block device or file, empty: none (yet) */
 };
 
-/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. */
+/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. "The drive <text>". */
 #define FOREIGN_KINDS(X)                                                                                               \
-    X(FOREIGN_MOUNT, "mounted")                                                                                        \
-    X(FOREIGN_SWAP, "swap")                                                                                            \
-    X(FOREIGN_HOLDER, "held by another device")                                                                        \
-    X(FOREIGN_OPEN, "open in another program")                                                                         \
+    X(FOREIGN_MOUNT, "is mounted")                                                                                     \
+    X(FOREIGN_SWAP, "is used to swap")                                                                                 \
+    X(FOREIGN_HOLDER, "is held by another device")                                                                     \
+    X(FOREIGN_OPEN, "is open in another program")                                                                      \
     X(FOREIGN_SIGNATURE, "holds a signature")                                                                          \
     X(FOREIGN_PARTITIONS, "has partitions")                                                                            \
     X(FOREIGN_DATA, "holds data of unknown kind")                                                                      \
