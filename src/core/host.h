@@ -65,6 +65,8 @@ struct host_slice {
     uint64_t dev, ino, rdev;
     uint32_t failures;
     uint64_t not_before_ms; /* the next erase or look at its node */
+    uint64_t erase_since_ms; /* the erase under way was ordered, 0: none is */
+    enum erase_method erase_by;
     uint64_t busy_since_ms; /* first time that an erase found it in use, 0: not */
     bool want_known;
     struct want_slice want; /* the server's last word */

@@ -10,6 +10,7 @@ static void erase_ended(struct host *host, struct host_slice *slice, const struc
 {
     struct slice *row = &slice->slice;
     row->progress_percent = 0;
+    slice->erase_since_ms = 0;
     if (row->state != SLICE_ERASING && row->state != SLICE_VERIFYING)
         return; /* lost meanwhile */
     if (!event->ok && (event->err->kind == ERR_BUSY || event->err->kind == ERR_MISSING)) { /* it has not begun */

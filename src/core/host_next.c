@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
+
 static struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
 {
     struct order *order = order_add(out, kind);
@@ -166,6 +168,8 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
         order->generation = slice->slice.generation;
         order->block_bytes = slice->slice.block_bytes;
         order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
+        slice->erase_since_ms = now_ms;
+        slice->erase_by = order->method;
         for (size_t k = 0; k < sizeof(order->seed); k += 8) {
             const uint64_t bits = rng_next(&host->rng);
             memcpy(order->seed + k, &bits, 8);
@@ -175,6 +179,32 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
         return true;
     }
     return false;
+}
+
+/* An erase is never called off: whether it was done would not be known. That it takes long is said. */
+static void late_say(struct host_slice *slice, uint64_t now_ms, struct host_orders *out)
+{
+    struct slice *row = &slice->slice;
+    const uint64_t since_ms = now_ms - slice->erase_since_ms;
+    const uint64_t expected_ms = erase_expected_ms(slice->erase_by, row->size_bytes);
+    if (since_ms < expected_ms) {
+        wake_at(out, slice->erase_since_ms + expected_ms);
+        return;
+    }
+    char far[48] = "the drive does not say how far it is";
+    if (row->progress_percent > 0)
+        snprintf(far, sizeof(far), "the drive says %u %%", row->progress_percent);
+    snprintf(row->why, sizeof(row->why), "erasing for %ju h %ju min by %s, expected were %ju min: %s",
+             (uintmax_t)(since_ms / 3600000), (uintmax_t)(since_ms / 60000 % 60), erase_method_word(slice->erase_by),
+             (uintmax_t)(expected_ms / 60000), far);
+    wake_at(out, now_ms + LATE_SAY_MS);
+}
+
+static void erases_watch(struct host *host, uint64_t now_ms, struct host_orders *out)
+{
+    for (size_t i = 0; i < host->slice_count; i++)
+        if (host->slices[i].slice.state == SLICE_ERASING && host->slices[i].erase_since_ms != 0)
+            late_say(&host->slices[i], now_ms, out);
 }
 
 static bool cut_done(const struct host *host, const struct host_drive *drive)
@@ -236,4 +266,5 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
         wake_at(out, host->listed_ms + LIST_MS);
     for (size_t i = 0; i < host->drive_count; i++)
         drive_decide(host, &host->drives[i], now_ms, out);
+    erases_watch(host, now_ms, out);
 }

@@ -17,6 +17,7 @@ enum {
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
     ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
+    LATE_SAY_MS = 60000,        /* between two words about an erase that takes long */
     VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
     VM_START_TRIES = 3,
 };

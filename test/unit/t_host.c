@@ -566,6 +566,32 @@ static void test_error_is_no_erase(void **state)
     assert_string_equal(slice(0)->why, "it failed");
 }
 
+/* Expected are 10 minutes for a change of the key (FNA bit 2). */
+static void test_long_erase_is_said(void **state)
+{
+    (void)state;
+    cut();
+    SAYS("erase 1");
+    const struct host_orders erase = orders;
+    tick(599999);
+    assert_string_equal(slice(0)->why, "");
+    assert_true(orders.wake_ms <= now_ms + 1);
+    tick(1);
+    assert_string_equal(slice(0)->why, "erasing for 0 h 10 min by format-crypto, expected were 10 min: the drive does "
+                                       "not say how far it is");
+    const struct order order = {.kind = ORDER_ERASE, .slice = slice(0)->id};
+    tell((struct host_event){.kind = HOST_PROGRESS, .order = &order, .percent = 10});
+    tick(2 * 3600000);
+    assert_string_equal(slice(0)->why, "erasing for 2 h 10 min by format-crypto, expected were 10 min: the drive says 10 %");
+    assert_int_equal(slice(0)->state, SLICE_ERASING); /* nobody calls it off */
+    orders = erase;
+    erased(ERASE_VERIFIED);
+    assert_int_equal(slice(0)->state, SLICE_FREE);
+    assert_string_equal(slice(0)->why, "");
+    tick(7200000);
+    assert_string_equal(slice(0)->why, "");
+}
+
 static void test_busy_erase_is_quarantined_in_the_end(void **state)
 {
     (void)state;
@@ -663,6 +689,7 @@ int main(void)
         TEST(test_drive_goes_and_comes),
         TEST(test_verdicts),
         TEST(test_error_is_no_erase),
+        TEST(test_long_erase_is_said),
         TEST(test_busy_erase_is_quarantined_in_the_end),
         TEST(test_verification_of_another_life_does_not_count),
         TEST(test_retry),
