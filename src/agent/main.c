@@ -28,7 +28,7 @@ enum { AGAIN_S = 1 };
 
 struct options {
     const char *state, *run, *server, *softnvme, *virt, *host;
-    bool tcg;
+    bool tcg, format_ioctl;
 };
 
 struct agent {
@@ -364,7 +364,7 @@ static bool agent_open(struct agent *agent, struct err *err)
         !links_sync(&agent->links, agent->host, err) || !mailbox_open(&agent->box, err))
         return false;
     if (options->softnvme != NULL ? !nvme_softclient_open(options->softnvme, &agent->nvme, err)
-                                  : !nvme_linux_open(&agent->nvme, err))
+                                  : !nvme_linux_open(options->format_ioctl, &agent->nvme, err))
         return false;
     if (!virt_open(agent, &virt, err))
         return false;
@@ -392,6 +392,7 @@ static const char usage[] =
     "  --softnvme SOCKET use the software drives behind this socket instead of the kernel's drives\n"
     "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
     "  --tcg             do not try KVM\n"
+    "  --format-ioctl    send Format NVM by ioctl: the kernel then freezes all namespaces of the drive meanwhile\n"
     "  --host NAME       name of this host (default: its host name)\n"
     "  --help, --version\n";
 
@@ -401,7 +402,7 @@ static int options_read(int argc, char **argv, struct options *options)
     static const struct option longs[] = {
         {"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
         {"server", required_argument, NULL, 'S'}, {"softnvme", required_argument, NULL, 'n'},
-        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},
+        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},  {"format-ioctl", no_argument, NULL, 'f'},
         {"host", required_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},     {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
@@ -424,6 +425,9 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 't':
             options->tcg = true;
+            break;
+        case 'f':
+            options->format_ioctl = true;
             break;
         case 'H':
             options->host = optarg;

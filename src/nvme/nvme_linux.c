@@ -1,6 +1,6 @@
 /* nvme_linux.c - the kernel's NVMe driver as a port.
  *
- * Controllers are /dev/nvmeN, opened once; commands go through NVME_IOCTL_ADMIN_CMD. Its answer has three forms
+ * Controllers are /dev/nvmeN, opened once; commands go through NVME_IOCTL_ADMIN_CMD, Format by io_uring. The answer has three forms
  * (drivers/nvme/host/ioctl.c, nvme_user_cmd): 0, a positive NVMe status with its Do Not Retry bits, or -1 with errno;
  * EINTR there is not a signal (the wait cannot be interrupted) but "cancelled": the command timed out or the
  * controller was reset. None of this leaves this file.
@@ -15,6 +15,7 @@
 #include "nvme/nvme_ask.h"
 #include "nvme/nvme_sysfs.h"
 #include "nvme/nvme_uevent.h"
+#include "nvme/nvme_uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,12 +36,14 @@ struct where {
 
 struct linux_port {
     struct where where;
+    bool by_ioctl; /* Format too */
     int events; /* -1: nobody has asked for any */
 };
 
 struct linux_dev {
     struct nvme_dev dev; /* first: what callers have is this */
     struct where where;
+    bool by_ioctl;
     char name[NVME_NAME_LEN];
     int fd;     /* /dev/nvmeN */
     int ctrl;   /* its folder in sysfs */
@@ -82,6 +85,24 @@ static bool timed_out(const struct nvme_cmd *cmd, const char *name, struct err *
     return err_hint(err, "look at the drive again: the command may have been carried out");
 }
 
+/* What the kernel says of a command: 0, a positive NVMe status, or -errno. */
+static bool judge(int got, const struct nvme_cmd *cmd, const char *name, struct err *err)
+{
+    if (got == -EINTR || got == -ETIMEDOUT)
+        return timed_out(cmd, name, err);
+    if (got < 0)
+        return err_sys(err, -got, "cannot send %s to '%s'", nvme_op_name(cmd->opcode), name);
+    const uint16_t status = (uint16_t)(got & NVME_STATUS_MASK);
+    if (status == NVME_ST_HOST_ABORTED) /* kernels that do not say EINTR */
+        return timed_out(cmd, name, err);
+    if (got != 0 && status == 0) /* nothing but Do Not Retry: no drive can mean that */
+        return err_set(err, ERR_DEVICE, "cannot understand the answer of '%s' to %s: status %xh", name,
+                       nvme_op_name(cmd->opcode), (unsigned)got);
+    if (status != 0)
+        return err_nvme(err, status, "cannot carry out %s on '%s'", nvme_op_name(cmd->opcode), name);
+    return true;
+}
+
 static bool send_on(int fd, const char *name, struct nvme_cmd *cmd, struct err *err)
 {
     if (!nvme_cmd_check(cmd, err))
@@ -100,26 +121,29 @@ static bool send_on(int fd, const char *name, struct nvme_cmd *cmd, struct err *
         .timeout_ms = cmd->timeout_ms,
     };
     const int got = ioctl(fd, NVME_IOCTL_ADMIN_CMD, &wire);
-    if (got < 0 && (errno == EINTR || errno == ETIMEDOUT))
-        return timed_out(cmd, name, err);
-    if (got < 0)
-        return err_sys(err, errno, "cannot send %s to '%s'", nvme_op_name(cmd->opcode), name);
-    const uint16_t status = (uint16_t)(got & NVME_STATUS_MASK);
-    if (status == NVME_ST_HOST_ABORTED) /* kernels that do not say EINTR */
-        return timed_out(cmd, name, err);
-    if (got != 0 && status == 0) /* nothing but Do Not Retry: no drive can mean that */
-        return err_set(err, ERR_DEVICE, "cannot understand the answer of '%s' to %s: status %xh", name,
-                       nvme_op_name(cmd->opcode), (unsigned)got);
-    if (status != 0)
-        return err_nvme(err, status, "cannot carry out %s on '%s'", nvme_op_name(cmd->opcode), name);
+    if (!judge(got < 0 ? -errno : got, cmd, name, err))
+        return false;
     cmd->result = wire.result;
     return true;
+}
+
+/* By io_uring the neighbours work on (nvme_uring.h); then what the kernel knows of the namespaces is not looked at
+ * again by itself. The block size stays as it was, so that look is a precaution, and may fail. */
+static bool send_format(const struct linux_dev *self, struct nvme_cmd *cmd, struct err *err)
+{
+    int got;
+    if (!nvme_cmd_check(cmd, err))
+        return false;
+    if (self->by_ioctl || !nvme_uring_admin(self->fd, cmd, &got))
+        return send_on(self->fd, self->name, cmd, err);
+    (void)ioctl(self->fd, NVME_IOCTL_RESCAN);
+    return judge(got, cmd, self->name, err);
 }
 
 static bool linux_admin(struct nvme_dev *dev, struct nvme_cmd *cmd, struct err *err)
 {
     const struct linux_dev *self = dev_of(dev);
-    return send_on(self->fd, self->name, cmd, err);
+    return cmd->opcode == NVME_OP_FORMAT ? send_format(self, cmd, err) : send_on(self->fd, self->name, cmd, err);
 }
 
 static bool linux_rescan(struct nvme_dev *dev, struct err *err)
@@ -475,6 +499,7 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
     struct linux_dev *dev = zalloc(sizeof(*dev));
     dev->dev.ops = &dev_ops;
     dev->where = ((const struct linux_port *)self)->where;
+    dev->by_ioctl = ((const struct linux_port *)self)->by_ioctl;
     dev->fd = dev->ctrl = dev->events = -1;
     if (!text_copy(dev->name, sizeof(dev->name), name))
         err_set(err, ERR_INPUT, "cannot open controller: its name is too long");
@@ -540,11 +565,11 @@ static void linux_close(void *self)
     free(port);
 }
 
-bool nvme_linux_open(struct nvme_port *out, struct err *err)
+bool nvme_linux_open(bool format_by_ioctl, struct nvme_port *out, struct err *err)
 {
     (void)err; /* a host without NVMe is one with an empty list */
     struct linux_port *self = zalloc(sizeof(*self));
-    *self = (struct linux_port){.where = {.sys = "/sys", .dev = "/dev"}, .events = -1};
+    *self = (struct linux_port){.where = {.sys = "/sys", .dev = "/dev"}, .by_ioctl = format_by_ioctl, .events = -1};
     *out = (struct nvme_port){.self = self,
                               .list = linux_list,
                               .open = linux_open,

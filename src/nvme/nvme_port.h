@@ -117,7 +117,9 @@ static inline void nvme_ns_closep(struct nvme_ns **ns)
 #define auto_nvme_ns __attribute__((cleanup(nvme_ns_closep)))
 
 /* The back ends. */
-bool nvme_linux_open(struct nvme_port *out, struct err *err);                         /* the kernel's drives */
+/* The kernel's drives. Format goes by io_uring where the kernel has that, so that other namespaces of the drive work on
+ * meanwhile; by ioctl, which freezes them, where it has not, or when that is asked for. */
+bool nvme_linux_open(bool format_by_ioctl, struct nvme_port *out, struct err *err);
 bool nvme_softclient_open(const char *socket, struct nvme_port *out, struct err *err); /* nsmith-softnvme */
 
 #endif
