@@ -5,7 +5,10 @@
  * namespaces is quiesced even if the command effects say only one namespace is affected"). Every tenant of the drive
  * stands still as long. nvme_uring_cmd_io() has neither call, so the neighbours work on as the drive lets them. What
  * the freeze is for, no I/O of the kernel's into a namespace that changes, the caller sees to: it holds that namespace
- * alone. What comes after the thaw, another look at the namespaces, is the caller's too. */
+ * alone. What comes after the thaw, another look at the namespaces, is the caller's too.
+ *
+ * A process that is killed meanwhile ends at once and the command goes on in the drive; within the ioctl it would have
+ * stayed until the end. Either way the next one finds a drive that is busy with it, and begins the erase anew. */
 #ifndef NSMITH_NVME_URING_H
 #define NSMITH_NVME_URING_H
 
