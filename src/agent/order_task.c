@@ -89,13 +89,13 @@ static void note(const struct order_env *env, struct task_result *result, const 
 }
 
 /* A controller that activates firmware may be away for a moment. What it runs then is the drive's word, not ours. */
-static void look_again(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+static void look_again(const struct order_env *env, struct nvme_dev *dev, const struct order_found *found, const struct order *order,
                        struct order_done *out)
 {
     struct task_result *result = &out->result;
     for (unsigned i = 0; i < LOOK_AGAIN_TIMES; i++) {
         struct err ignored = {0};
-        if (order_scan(env, dev, name, order, out, &ignored)) {
+        if (order_scan(env, dev, found, order, out, &ignored)) {
             text_cut(result->firmware_is, sizeof(result->firmware_is), out->seen->firmware);
             return;
         }
@@ -104,7 +104,7 @@ static void look_again(const struct order_env *env, struct nvme_dev *dev, const 
     task_line_add(result, "look", VERDICT_LIMITED, 0, "the drive does not answer any more; reset it, then look again");
 }
 
-static bool update(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+static bool update(const struct order_env *env, struct nvme_dev *dev, const struct order_found *found, const struct order *order,
                    const uint8_t *image, struct order_done *out, struct err *err)
 {
     char text[160];
@@ -120,11 +120,11 @@ static bool update(const struct order_env *env, struct nvme_dev *dev, const char
              order->job.slot == 0 ? "of the drive's choice" : "as asked", firmware_action_words[order->job.action],
              result->reset_needed ? "; it needs a reset" : "");
     note(env, result, "commit", &at_ms, text);
-    look_again(env, dev, name, order, out);
+    look_again(env, dev, found, order, out);
     return true;
 }
 
-bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const char *name, const struct order *order,
+bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const struct order_found *found, const struct order *order,
                     struct order_done *out, struct err *err)
 {
     const struct firmware_job *job = &order->job;
@@ -132,7 +132,7 @@ bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const cha
         return err_set(err, ERR_INPUT,
                        "cannot use a firmware image of %u bytes: it must be a multiple of 4, 64 MiB at most",
                        job->size_bytes);
-    if (!order_scan(env, dev, name, order, out, err))
+    if (!order_scan(env, dev, found, order, out, err))
         return false;
     if (out->seen->foreign.count > 0)
         return err_set(err, ERR_UNSAFE, "cannot update drive '%s': it %s: %s", order->ident.serial,
@@ -142,7 +142,7 @@ bool order_firmware(const struct order_env *env, struct nvme_dev *dev, const cha
     must(posix_memalign(&memory, 4096, job->size_bytes) == 0);
     image = memory;
     text_cut(out->result.firmware_was, sizeof(out->result.firmware_was), out->seen->firmware);
-    const bool ok = image_get(env, job, image, err) && update(env, dev, name, order, image, out, err);
+    const bool ok = image_get(env, job, image, err) && update(env, dev, found, order, image, out, err);
     out->have_result = true; /* how far it came */
     return ok;
 }
@@ -164,8 +164,10 @@ static void neighbour_close(struct neighbour_ns *it)
     free(it->want);
 }
 
-static bool neighbour_open(struct nvme_dev *dev, const struct order *order, struct neighbour_ns *out)
+static bool neighbour_open(const struct order_env *env, struct nvme_dev *dev, const struct order *order,
+                           struct neighbour_ns *out)
 {
+    const struct nvme_patience patience = order_patience(env);
     struct nvme_ns_ident ns = {.nsid = order->neighbour.nsid, .size_bytes = order->neighbour.size_bytes};
     char path[PATH_TEXT_MAX];
     void *memory = NULL;
@@ -173,7 +175,7 @@ static bool neighbour_open(struct nvme_dev *dev, const struct order *order, stru
     memcpy(ns.nguid, order->neighbour.nguid, sizeof(ns.nguid));
     memcpy(ns.eui64, order->neighbour.eui64, sizeof(ns.eui64));
     if (!nvme_expect_ns(dev, &order->ident, &ns, &ignored) ||
-        !nvme_wait_node(dev, ns.nsid, ORDER_NODE_WAIT_MS, path, &ignored) ||
+        !nvme_wait_node(dev, ns.nsid, &patience, path, &ignored) ||
         !dev->ops->ns_open(dev, ns.nsid, true, &out->ns, &ignored) || out->ns->block_bytes > ERASE_BLOCK_MAX)
         return false;
     must(posix_memalign(&memory, 4096, ERASE_BLOCK_MAX) == 0);
@@ -194,7 +196,7 @@ bool neighbour_tag(const struct order_env *env, struct nvme_dev *dev, const stru
 {
     __attribute__((cleanup(neighbour_close))) struct neighbour_ns it = {0};
     struct err ignored = {0};
-    if (!order_unused(env, dev, order->neighbour.nsid, &ignored) || !neighbour_open(dev, order, &it))
+    if (!order_unused(env, dev, order->neighbour.nsid, &ignored) || !neighbour_open(env, dev, order, &it))
         return false;
     for (unsigned i = 0; i < TAGS; i++) {
         erase_marker(it.seed, tag_at(&it, i), it.block, it.ns->block_bytes);
@@ -204,11 +206,11 @@ bool neighbour_tag(const struct order_env *env, struct nvme_dev *dev, const stru
     return it.ns->ops->flush(it.ns, &ignored);
 }
 
-enum neighbour neighbour_look(struct nvme_dev *dev, const struct order *order)
+enum neighbour neighbour_look(const struct order_env *env, struct nvme_dev *dev, const struct order *order)
 {
     __attribute__((cleanup(neighbour_close))) struct neighbour_ns it = {0};
     struct err ignored = {0};
-    if (!neighbour_open(dev, order, &it) || !it.ns->ops->drop_cache(it.ns, &ignored))
+    if (!neighbour_open(env, dev, order, &it) || !it.ns->ops->drop_cache(it.ns, &ignored))
         return NEIGHBOUR_UNKNOWN;
     for (unsigned i = 0; i < TAGS; i++) {
         erase_marker(it.seed, tag_at(&it, i), it.want, it.ns->block_bytes);

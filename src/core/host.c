@@ -168,6 +168,9 @@ static void apply(struct host *host, const struct host_event *event, struct host
     case HOST_WANTS:
         result->took_wants = take_wants(host, event->wants);
         return;
+    case HOST_NEWS:
+        drives_news(host, event->news);
+        return;
     case HOST_LISTED:
         drive_listed(host, event);
         return;

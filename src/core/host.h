@@ -84,6 +84,8 @@ struct host_drive {
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
+    bool gives_back;       /* it cannot be cut after all, and nothing was: what was detached is attached again */
+    bool touched;          /* something happened to it since the order under way was given: what that sees may be old */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */
     struct drive_task task_want; /* id empty: none */
@@ -98,6 +100,8 @@ struct host_slice {
     uint64_t dev, ino, rdev;
     uint32_t failures;
     uint64_t not_before_ms; /* the next erase or look at its node */
+    uint64_t erase_since_ms; /* the erase under way was ordered, 0: none is */
+    enum erase_method erase_by;
     uint64_t busy_since_ms; /* first time that an erase found it in use, 0: not */
     bool want_known;
     struct want_slice want; /* the server's last word */
@@ -208,6 +212,7 @@ struct host_orders {
 enum host_event_kind {
     HOST_TICK,
     HOST_WANTS,      /* wants */
+    HOST_NEWS,       /* the host says that devices came, went or changed: news */
     HOST_LISTED,     /* the drives that are there: idents[] */
     HOST_SEEN,       /* a scan of one drive ended: seen, fresh (or ok = false: it could not be read) */
     HOST_DONE,       /* a drive order ended: order, ok, err, nsid, node, erasure */
@@ -221,6 +226,7 @@ struct host_event {
     enum host_event_kind kind;
     uint64_t now_ms; /* the only clock the core knows; monotonic */
     const struct wants *wants;
+    const struct drive_news *news;
     const struct drive_ident *idents;
     size_t ident_count;
     const struct drive_seen *seen;

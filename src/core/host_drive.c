@@ -42,13 +42,52 @@ static bool ids_differ(const uint8_t *was, const uint8_t *is, size_t len)
 
 /* ---- which drives are there ---------------------------------------------------------------------------------- */
 
+static void node_forget(struct host_slice *slice)
+{
+    slice->node_known = false;
+    slice->slice.path[0] = '\0';
+}
+
 static void nodes_forget(struct host *host, const struct host_drive *drive)
 {
     for (size_t i = 0; i < host->slice_count; i++)
-        if (slice_on(&host->slices[i], drive)) {
-            host->slices[i].node_known = false;
-            host->slices[i].slice.path[0] = '\0';
+        if (slice_on(&host->slices[i], drive))
+            node_forget(&host->slices[i]);
+}
+
+static bool is_gone(const struct drive_news *news, uint64_t rdev)
+{
+    for (size_t i = 0; i < news->gone_count; i++)
+        if (news->gone[i] == rdev)
+            return true;
+    return false;
+}
+
+static bool is_touched(const struct drive_news *news, const char *name)
+{
+    for (size_t i = 0; i < news->touched_count; i++)
+        if (strcmp(news->touched[i], name) == 0)
+            return true;
+    return news->all;
+}
+
+/* The number of a device that went is given to another one at once, so its node is forgotten here and now; all the rest
+ * is found by the looks that are due. What messages were lost about cannot mislead either: see agent/links.h. */
+void drives_news(struct host *host, const struct drive_news *news)
+{
+    host->list_due = true;
+    for (size_t i = 0; i < host->slice_count; i++) {
+        struct host_slice *slice = &host->slices[i];
+        if (slice->node_known && slice->block_device && is_gone(news, slice->rdev))
+            node_forget(slice);
+    }
+    for (size_t i = 0; i < host->drive_count; i++) {
+        struct host_drive *drive = &host->drives[i];
+        if (is_touched(news, drive->seen.name)) {
+            drive->scanned = false;
+            drive->touched = drive->busy;
         }
+    }
 }
 
 static void drive_add(struct host *host, const struct drive_ident *ident)
@@ -76,7 +115,7 @@ static size_t count_serial(const struct host_event *event, const char *serial)
 void drive_listed(struct host *host, const struct host_event *event)
 {
     host->list_busy = false;
-    host->list_due = !event->ok;
+    host->list_due = host->list_due || !event->ok; /* due again meanwhile: stays so */
     host->listed_ms = event->now_ms;
     text_cut(host->troubles.drives, sizeof(host->troubles.drives), event->ok ? "" : event->err->msg);
     if (!event->ok)
@@ -289,16 +328,13 @@ static void slice_compare(struct host_slice *slice, const struct ns_seen *ns)
     else if (ids_differ(row->nguid, ns->nguid, sizeof(row->nguid)) || ids_differ(row->eui64, ns->eui64, sizeof(row->eui64)))
         why = "foreign: the namespace carries another NGUID or EUI64 than the slice";
     if (why != NULL) {
-        slice->node_known = false;
-        row->path[0] = '\0';
+        node_forget(slice);
         if (row->state != SLICE_QUARANTINED || strcmp(row->why, why) != 0)
             slice_do(slice, &(struct slice_event){.kind = SLICE_LOST, .why = why});
         return;
     }
-    if (!ns->attached || strcmp(ns->path, row->path) != 0) {
-        slice->node_known = false;
-        row->path[0] = '\0';
-    }
+    if (!ns->attached || strcmp(ns->path, row->path) != 0)
+        node_forget(slice);
 }
 
 bool slice_is_lost(const struct host_slice *slice, const struct host_drive *drive)
@@ -344,7 +380,7 @@ void drive_saw(struct host *host, const struct host_event *event)
     if (wanted_fresh && !event->fresh)
         return; /* an older order; the fresh look comes next */
     drive->seen = *event->seen;
-    drive->scanned = true;
+    drive->scanned = !drive->touched;
     drive->scanned_ms = event->now_ms;
     drive->failures = drive_is_ours(drive) ? drive->failures : 0;
     if (drive->adopt == ADOPT_NONE)

@@ -4,11 +4,14 @@
 
 #include "base/text.h"
 
+#include <stdio.h>
+
 struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
 {
     struct order *order = order_add(out, kind);
     order->ident = drive->ident;
     drive->busy = true;
+    drive->touched = false;
     return order;
 }
 
@@ -91,6 +94,28 @@ bool create_one(struct host *host, struct host_drive *drive, struct host_orders 
     return true;
 }
 
+/* A drive that cannot be cut is left as it was found. What it had is attached again; when no slice was made of it and
+ * the drive has refused the very command that deletes, nothing is missing, and it is not ours any more. */
+static bool give_back(struct host *host, struct host_drive *drive, struct host_orders *out)
+{
+    if (drive->adopt != ADOPT_FAULT || drive->creating.v[0] != '\0' || drive_slices(host, drive) > 0)
+        return false;
+    for (size_t i = 0; i < drive->factory_count; i++) {
+        const struct ns_seen *seen = drive_ns(&drive->seen, drive->factory[i].nsid);
+        if (seen == NULL || seen->attached)
+            continue;
+        drive_order(out, drive, ORDER_ATTACH)->ns = drive->factory[i];
+        return true;
+    }
+    if (!drive->gives_back)
+        return false;
+    drive->gives_back = false;
+    drive->adopt = ADOPT_REFUSED;
+    drive->factory_count = 0;
+    drive->changed = true;
+    return true;
+}
+
 bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
@@ -140,6 +165,7 @@ struct order *erase_order(struct host *host, struct host_drive *drive, struct ho
     order->generation = slice->slice.generation;
     order->block_bytes = slice->slice.block_bytes;
     order->method = erase_choose(&drive->seen.caps, drive->seen.ns_count == 1);
+    slice->erase_by = order->method;
     for (size_t k = 0; k < sizeof(order->seed); k += 8) {
         const uint64_t bits = rng_next(&host->rng);
         memcpy(order->seed + k, &bits, 8);
@@ -160,9 +186,36 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
             continue;
         }
         erase_order(host, drive, slice, out);
+        slice->erase_since_ms = now_ms;
         return true;
     }
     return false;
+}
+
+/* An erase is never called off: whether it was done would not be known. That it takes long is said. */
+static void late_say(struct host_slice *slice, uint64_t now_ms, struct host_orders *out)
+{
+    struct slice *row = &slice->slice;
+    const uint64_t since_ms = now_ms - slice->erase_since_ms;
+    const uint64_t expected_ms = erase_expected_ms(slice->erase_by, row->size_bytes);
+    if (since_ms < expected_ms) {
+        wake_at(out, slice->erase_since_ms + expected_ms);
+        return;
+    }
+    char far[48] = "the drive does not say how far it is";
+    if (row->progress_percent > 0)
+        snprintf(far, sizeof(far), "the drive says %u %%", row->progress_percent);
+    snprintf(row->why, sizeof(row->why), "erasing for %ju h %ju min by %s, expected were %ju min: %s",
+             (uintmax_t)(since_ms / 3600000), (uintmax_t)(since_ms / 60000 % 60), erase_method_word(slice->erase_by),
+             (uintmax_t)(expected_ms / 60000), far);
+    wake_at(out, now_ms + LATE_SAY_MS);
+}
+
+static void erases_watch(struct host *host, uint64_t now_ms, struct host_orders *out)
+{
+    for (size_t i = 0; i < host->slice_count; i++)
+        if (host->slices[i].slice.state == SLICE_ERASING && host->slices[i].erase_since_ms != 0)
+            late_say(&host->slices[i], now_ms, out);
 }
 
 static bool cut_done(const struct host *host, const struct host_drive *drive)
@@ -176,7 +229,7 @@ static void ours_decide(struct host *host, struct host_drive *drive, uint64_t no
     for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
         if (give_up_factory(drive, i, out))
             return;
-    if (retire_one(host, drive, now_ms, out))
+    if (give_back(host, drive, out) || retire_one(host, drive, now_ms, out))
         return;
     if (whole_drive_is_well && create_one(host, drive, out))
         return;
@@ -218,6 +271,7 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
             wake_at(out, host->listed_ms + BACKOFF_MS);
         } else {
             host->list_busy = true;
+            host->list_due = false;
             order_add(out, ORDER_LIST);
         }
     }
@@ -225,4 +279,5 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
         wake_at(out, host->listed_ms + LIST_MS);
     for (size_t i = 0; i < host->drive_count; i++)
         drive_decide(host, &host->drives[i], now_ms, out);
+    erases_watch(host, now_ms, out);
 }

@@ -9,7 +9,7 @@
 
 enum {
     RESCAN_MS = 60000,          /* a drive is looked at anew after that, whatever happens */
-    LIST_MS = 30000,            /* which drives are there */
+    LIST_MS = 30000,            /* which drives are there: the floor, for a host that says nothing */
     VIRT_LIST_MS = 2000,        /* while there are VMs */
     VIRT_HURRY_MS = 100,        /* something changed: look again before the next order */
     VIRT_IDLE_MS = 10000,       /* while there are none: does the hypervisor answer? */
@@ -17,6 +17,7 @@ enum {
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
     ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
+    LATE_SAY_MS = 60000,        /* between two words about an erase that takes long */
     VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
     VM_START_TRIES = 3,
 };
@@ -37,6 +38,7 @@ bool drive_is_ours(const struct host_drive *drive);
 uint32_t drive_slices(const struct host *host, const struct host_drive *drive); /* those that were made */
 void drive_fault(struct host_drive *drive, const char *why);
 
+void drives_news(struct host *host, const struct drive_news *news);
 void drive_listed(struct host *host, const struct host_event *event);
 void drive_saw(struct host *host, const struct host_event *event);
 void drive_done(struct host *host, const struct host_event *event, struct host_result *result);

@@ -62,12 +62,12 @@ struct ns_seen {
     char path[PATH_TEXT_MAX]; /* of the block device or file, empty: none (yet) */
 };
 
-/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. */
+/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. "The drive <text>". */
 #define FOREIGN_KINDS(X)                                                                                               \
-    X(FOREIGN_MOUNT, "mounted")                                                                                        \
-    X(FOREIGN_SWAP, "swap")                                                                                            \
-    X(FOREIGN_HOLDER, "held by another device")                                                                        \
-    X(FOREIGN_OPEN, "open in another program")                                                                         \
+    X(FOREIGN_MOUNT, "is mounted")                                                                                     \
+    X(FOREIGN_SWAP, "is used to swap")                                                                                 \
+    X(FOREIGN_HOLDER, "is held by another device")                                                                     \
+    X(FOREIGN_OPEN, "is open in another program")                                                                      \
     X(FOREIGN_SIGNATURE, "holds a signature")                                                                          \
     X(FOREIGN_PARTITIONS, "has partitions")                                                                            \
     X(FOREIGN_DATA, "holds data of unknown kind")                                                                      \
@@ -142,6 +142,16 @@ struct drive_pages {
     uint32_t unlisted;   /* attached, and not in the list of all namespaces (CNS 02h, 10h) */
     struct nsid differs; /* 0: none; else the first that two pages describe differently, */
     char differs_in[16]; /* and in what */
+};
+
+/* What the host says of its devices, between two looks at them. It proves nothing but that a look is due, and that what
+ * had the number of a device that went must not be used any more. */
+struct drive_news {
+    bool all;                               /* anything may have changed: messages were lost */
+    char touched[DRIVE_NEWS_MAX][64];       /* controllers (as drive_seen.name) of which something came, went or changed */
+    size_t touched_count;
+    uint64_t gone[DRIVE_NEWS_MAX];          /* block devices that went, by number */
+    size_t gone_count;
 };
 
 /* NULL when the drive has no such namespace. */

@@ -46,11 +46,13 @@ static void attention_add(json_t *list, const char *what, const char *why, const
 static void attention_slice(json_t *list, const struct row_slice *row)
 {
     char what[96], command[96];
-    if (row->slice.state != SLICE_QUARANTINED && !row->gone)
+    const bool quarantined = row->slice.state == SLICE_QUARANTINED;
+    const bool late = row->slice.state == SLICE_ERASING && row->slice.why[0] != '\0'; /* in use, or it takes long */
+    if (!quarantined && !row->gone && !late)
         return;
     snprintf(what, sizeof(what), "slice %s on drive %s is %s", row->slice.id.v, row->slice.drive,
-             row->gone ? "gone" : "quarantined");
-    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone ? "show" : "retry", row->slice.id.v);
+             row->gone ? "gone" : quarantined ? "quarantined" : "not erased yet");
+    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone || late ? "show" : "retry", row->slice.id.v);
     attention_add(list, what, row->slice.why, command);
 }
 

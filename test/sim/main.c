@@ -7,22 +7,6 @@
 #include "base/text.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static uint64_t slept_ms;
-
-uint64_t sim_slept_ms(void)
-{
-    return slept_ms;
-}
-
-/* Waiting is counted and takes no time: the only clock here is the simulation's. */
-int nanosleep(const struct timespec *wait, struct timespec *left)
-{
-    (void)left;
-    slept_ms += (uint64_t)wait->tv_sec * 1000 + (uint64_t)wait->tv_nsec / 1000000;
-    return 0;
-}
 
 static struct sim sim;
 

@@ -160,6 +160,7 @@ struct sim_mail {
     struct order_list *list; /* owned */
     struct wants *wants;     /* owned */
     struct virt_list *vms;   /* owned */
+    struct drive_news *news; /* owned */
     unsigned percent;
 };
 
@@ -217,7 +218,6 @@ bool sim_chance(struct sim *sim, unsigned in_1000); /* never while calm */
 void sim_at(struct sim *sim, uint64_t delay_ms, struct sim_event event);
 void sim_trace(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-uint64_t sim_slept_ms(void); /* main.c: what nanosleep() was asked for, in all */
 
 /* agent.c */
 void agent_start(struct sim_host *at);
@@ -228,6 +228,7 @@ void agent_order(struct sim_host *at, const struct sim_job *job);
 void agent_mail(struct sim_host *at, struct sim_mail *mail);
 void sim_mail_free(struct sim_mail *mail);
 void agent_env(struct sim_host *at);
+void agent_news(struct sim_host *at, unsigned drive); /* something happened to it: told, mistold or lost */
 
 /* uplink.c */
 void uplink_pull(struct sim_host *at);
