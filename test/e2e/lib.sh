@@ -59,10 +59,11 @@ setup_run() {
 }
 
 # drives_start SERIAL=PROFILE...
+softnvme_more=() # options
 drives_start() {
 	local args=() add
 	for add in "$@"; do args+=(--add "$add"); done
-	"$softnvme" --dir "$work/drives" --socket "$socket" --profiles "$top/share/profiles" "${args[@]}" \
+	"$softnvme" --dir "$work/drives" --socket "$socket" --profiles "${profiles:-$top/share/profiles}" "${softnvme_more[@]}" "${args[@]}" \
 		>>"$work/softnvme.log" 2>&1 &
 	softnvme_pid=$!
 	until_true 10 "$softnvme" --ctl "$socket" ls
@@ -98,7 +99,7 @@ begin() {
 	rm -rf "$top/build/e2e/$name"
 	setup_run "$top/build/e2e/$name"
 	api_socket=$NSMITH_RUN_DIR/nsmithd.sock
-	virt=fake
+	virt=fake agent_drives=(--softnvme "$socket") host_name=e2e
 	trap end_all EXIT
 	trap 'exit 143' TERM INT HUP
 }
@@ -147,7 +148,7 @@ agent_run=0
 agent_start() {
 	agent_run=$((agent_run + 1))
 	agent_log=$work/agent.$agent_run.log
-	"$agent" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" --softnvme "$socket" --virt "$virt" --host e2e "$@" \
+	"$agent" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "${agent_drives[@]}" --virt "$virt" --host "$host_name" "$@" \
 		>"$agent_log" 2>&1 &
 	agent_child=$!
 	until_true 10 grep -q ' registered ' "$agent_log"
