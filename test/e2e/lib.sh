@@ -66,7 +66,7 @@ drives_start() {
 	"$softnvme" --dir "$work/drives" --socket "$socket" --profiles "${profiles:-$top/share/profiles}" "${softnvme_more[@]}" "${args[@]}" \
 		>>"$work/softnvme.log" 2>&1 &
 	softnvme_pid=$!
-	until_true 10 "$softnvme" --ctl "$socket" ls
+	until_true 60 "$softnvme" --ctl "$socket" ls
 }
 
 drives_ctl() { "$softnvme" --ctl "$socket" "$@"; }
@@ -140,7 +140,7 @@ server_start() {
 	fi
 	"$nsmithd" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "$@" >>"$work/nsmithd.log" 2>&1 &
 	server_pid=$!
-	until_true 10 api GET /v1/status
+	until_true 60 api GET /v1/status
 }
 
 # agent_start [OPTION...]: returns when the server knows it.
@@ -151,7 +151,7 @@ agent_start() {
 	"$agent" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "${agent_drives[@]}" --virt "$virt" --host "$host_name" "$@" \
 		>"$agent_log" 2>&1 &
 	agent_child=$!
-	until_true 10 grep -q ' registered ' "$agent_log"
+	until_true 60 grep -q ' registered ' "$agent_log"
 }
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
