@@ -36,13 +36,14 @@ exits() {
 	grep -qE -- "$pattern" <<<"$out" || { echo "no '$pattern' in: $out"; return 1; }
 }
 
-# until_true SECONDS CMD...: waits for a condition; the condition, not the time, decides.
+# until_true SECONDS CMD...: waits for a condition; the condition, not the time, decides. Slow machines get more of it.
+patience=1 pause=0.1
 until_true() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * patience))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || { echo "never true: $*"; return 1; }
-		sleep 0.1
+		sleep "$pause"
 	done
 }
 

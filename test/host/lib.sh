@@ -6,6 +6,7 @@
 #   NSMITH_HOST_KERNEL   default cloud; see test/host/run
 # Logs are in build/e2e/NAME.out afterwards.
 . "$top/test/e2e/lib.sh"
+patience=6 pause=0.2 # the CPU is an emulated one: it waits longer, and asks less
 
 # in_host NAME [OPTION of test/host/run...] [-- ARGUMENT...]: outside, the rest of the script runs in a host that shares
 # the folder $out; inside, a run of its own begins. The script's ARGUMENTs go with it.
@@ -66,7 +67,7 @@ connect() {
 	local serial
 	for serial; do
 		nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "nqn.2026-01.org.nsmith:soft:$serial" --reconnect-delay=1 \
-			--ctrl-loss-tmo=600 >/dev/null && until_true 10 controller "$serial" || return 1
+			--ctrl-loss-tmo=600 --keep-alive-tmo=600 >/dev/null && until_true 10 controller "$serial" || return 1
 	done
 }
 # disconnect SERIAL...: as if pulled, all commands under way come back as aborted.
