@@ -341,6 +341,7 @@ bool slice_is_lost(const struct host_slice *slice, const struct host_drive *driv
 {
     const struct ns_seen *ns = drive_ns(&drive->seen, slice->slice.nsid);
     return ns == NULL || ns->size_blocks * ns->block_bytes != slice->slice.size_bytes ||
+           ns->block_bytes != slice->slice.block_bytes ||
            ids_differ(slice->slice.nguid, ns->nguid, sizeof(ns->nguid)) ||
            ids_differ(slice->slice.eui64, ns->eui64, sizeof(ns->eui64));
 }

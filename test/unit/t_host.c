@@ -322,10 +322,11 @@ static void test_lost_slices(void **state)
 {
     static const struct {
         const char *rule, *why;
-        bool gone, resized, renamed;
+        bool gone, resized, reblocked, renamed;
     } rows[] = {
         {"not there any more", "missing", .gone = true},
         {"of another size", "resized", .resized = true},
+        {"of the same size, in other blocks", "resized", .reblocked = true},
         {"with another NGUID", "foreign", .renamed = true},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -334,6 +335,10 @@ static void test_lost_slices(void **state)
             ns_remove(2);
         if (rows[i].resized)
             ns_at(2)->size_blocks++;
+        if (rows[i].reblocked) {
+            ns_at(2)->size_blocks *= 2;
+            ns_at(2)->block_bytes /= 2;
+        }
         if (rows[i].renamed)
             ns_at(2)->nguid[0]++;
         tick(61000);
