@@ -602,7 +602,8 @@ enum {
     NVME_SSTAT_RUNNING = 2,
     NVME_SSTAT_FAILED = 3,
     NVME_SSTAT_DONE_DEALLOCATED = 4,
-    NVME_SSTAT_GLOBAL_ERASED = 1 << 8,
+    NVME_SSTAT_PASSES_SHIFT = 3,       /* 7:3 completed passes of an overwrite */
+    NVME_SSTAT_GLOBAL_ERASED = 1 << 8, /* nothing was written since, or ever */
 };
 struct nvme_wire_sanitize {
     struct le16 sprog; /* done, in 1/65536; FFFFh while nothing runs */

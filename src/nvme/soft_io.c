@@ -6,6 +6,14 @@ static uint16_t io_range(const struct soft_ns *ns, uint64_t first, uint64_t coun
     return count > ns->size_blocks || first > ns->size_blocks - count ? NVME_ST_LBA_RANGE : NVME_ST_OK;
 }
 
+/* That anything was written at all is durable before the first such write is. */
+static uint16_t note_written(struct soft_drive *drive)
+{
+    struct soft_state next = drive->state;
+    next.written = true;
+    return drive->state.written ? NVME_ST_OK : soft_commit(drive, &next);
+}
+
 static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, struct soft_ns *ns)
 {
     enum { DEAC = 1 << 25, FUA = 1 << 30, DATASET_HINTS = 0xff };
@@ -26,6 +34,8 @@ static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, str
         const bool ok = soft_media_read(drive->media, ns->media, first * block, cmd->data, cmd->data_len);
         return ok ? NVME_ST_OK : NVME_ST_READ_ERROR;
     }
+    if (note_written(drive) != NVME_ST_OK)
+        return NVME_ST_WRITE_FAULT;
     if (!zeroes)
         soft_smart_count(drive, ns, true, cmd->data_len);
     const uint64_t done = call->effect == SOFT_EFFECT_HALF ? (count + 1) / 2 : count;

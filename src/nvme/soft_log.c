@@ -53,6 +53,15 @@ static size_t log_effects(const struct soft_drive *drive, struct nvme_wire_effec
     return sizeof(*page);
 }
 
+/* How often an overwrite went over the drive: OWPASS, 0 for 16. */
+static unsigned passes(const struct soft_state *state, bool running, uint32_t fraction)
+{
+    const unsigned wanted = state->sanitize_cdw10 >> 4 & 0xf, all = wanted == 0 ? 16 : wanted;
+    if ((state->sanitize_cdw10 & 7) != NVME_SANACT_OVERWRITE)
+        return 0;
+    return running ? all * fraction / 65536 : state->sanitized == NVME_SSTAT_DONE ? all : 0;
+}
+
 /* 81h: of the drive, or (Base 2.3, drives with Sanitize Namespace) of one namespace. 0: no such log. */
 static size_t log_sanitize(struct soft_drive *drive, uint32_t nsid, struct nvme_wire_sanitize *page)
 {
@@ -74,8 +83,12 @@ static size_t log_sanitize(struct soft_drive *drive, uint32_t nsid, struct nvme_
     }
     page->mnsoip = le32_of(profile->sanitize_ns ? 1 : 0);
     page->stnsid = le32_of(of_drive ? 0 : nsid);
-    page->sstat = le16_of(running ? NVME_SSTAT_RUNNING : status);
     const uint32_t done = soft_op_fraction(drive);
+    uint32_t sstat = running ? NVME_SSTAT_RUNNING : status;
+    if (of_drive)
+        sstat |= passes(&drive->state, running, done) << NVME_SSTAT_PASSES_SHIFT |
+                 (drive->state.written ? 0u : NVME_SSTAT_GLOBAL_ERASED);
+    page->sstat = le16_of((uint16_t)sstat);
     page->sprog = le16_of(running && done < 0xffff ? (uint16_t)done : 0xffff);
     page->eto = page->etbe = page->etce = le32_of(profile->sanitize_ms / 1000 + 1);
     page->etond = page->etbend = page->etcend = le32_of(0xffffffff); /* no estimate */

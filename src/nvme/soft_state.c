@@ -82,6 +82,7 @@ static const struct jfield state_fields[] = {
     {JOBJ(struct soft_state, op, op_map)},
     {JU8(struct soft_state, sanitized), .optional = true},
     {JU32(struct soft_state, sanitize_cdw10), .optional = true},
+    {JBOOL(struct soft_state, written), .optional = true},
     {JOBJ(struct soft_state, use, use_map), .optional = true},
     {JU64(struct soft_state, power_cycles), .optional = true},
     {JU64(struct soft_state, unsafe_shutdowns), .optional = true},

@@ -85,6 +85,7 @@ struct soft_state {
     struct soft_op op;
     uint8_t sanitized;       /* SSTAT of the last Sanitize of the drive */
     uint32_t sanitize_cdw10; /* of that one */
+    bool written;            /* any block, since the last Sanitize of the drive that was a success, or ever */
     struct soft_use use;
     uint64_t power_cycles, unsafe_shutdowns, power_on_ms;
     bool shut_down; /* before the power went */
