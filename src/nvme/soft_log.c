@@ -79,7 +79,7 @@ static size_t log_sanitize(struct soft_drive *drive, uint32_t nsid, struct nvme_
             return 0;
         status = ns->sanitized;
         running = op->kind == SOFT_OP_SANITIZE_NS && op->nsid == nsid;
-        page->scdw10 = le32_of(status == NVME_SSTAT_NEVER ? 0 : NVME_SANACT_CRYPTO);
+        page->scdw10 = le32_of(status == NVME_SSTAT_NEVER && !running ? 0 : NVME_SANACT_CRYPTO);
     }
     page->mnsoip = le32_of(profile->sanitize_ns ? 1 : 0);
     page->stnsid = le32_of(of_drive ? 0 : nsid);

@@ -212,6 +212,7 @@ static void test_sanitize_ns(void **state)
     assert_int_equal(le16_get(log.sstat), NVME_SSTAT_RUNNING);
     assert_int_equal(le16_get(log.sprog), 16384);
     assert_int_equal(le32_get(log.stnsid), 1);
+    assert_int_equal(le32_get(log.scdw10), NVME_SANACT_CRYPTO);
     assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 2, &log, sizeof(log)), 0);
     assert_int_equal(le16_get(log.sstat), NVME_SSTAT_NEVER);
     struct nvme_cmd read = {.opcode = NVME_IO_READ, .nsid = 1, .data = zeros, .data_len = 512};
