@@ -128,8 +128,7 @@ static const struct command {
     {"restore", TAKES_DRIVE, "restore SERIAL           put it back in", do_restore},
     {"power-cut", TAKES_DRIVE, "power-cut SERIAL         what is under way is interrupted", do_power_cut},
     {"reset", TAKES_DRIVE, "reset SERIAL             resets controller 1; new firmware may run then", do_reset},
-    {"subsystem-reset", TAKES_DRIVE, "subsystem-reset SERIAL   resets all controllers; over NVMe/TCP they end",
-     do_subsystem_reset},
+    {"subsystem-reset", TAKES_DRIVE, "subsystem-reset SERIAL   resets all controllers", do_subsystem_reset},
     {"fault", TAKES_DRIVE_AND_MORE,
      "fault SERIAL COMMAND [nth=N] [count=N] kind=KIND\n"
      "                         COMMAND: format, create, delete, attach, detach, sanitize, ... or 0xNN; KIND:\n"
