@@ -153,7 +153,7 @@ check "get-feature 1: arbitration has no limit" exits 0 "value:0x00000007" nv ge
 check "get-feature 4: the threshold is WCTEMP" exits 0 "value:0x0+$(printf %x 343)$" nv get-feature -f 4
 check "get-feature 7: queues" does get-feature -f 7
 check "get-feature 0xb: the kernel wants Namespace Attribute Notices" exits 0 "value:0x00000100" nv get-feature -f 0xb
-check "get-feature 0xf: the keep alive timer of nvme connect" exits 0 "value:0x00001388" nv get-feature -f 0xf
+check "get-feature 0xf: the keep alive timer of nvme connect" exits 0 "value:0x0001d4c0" nv get-feature -f 0xf
 check "set-feature 4, and back" sh -c "nvme set-feature $dev -f 4 -v 350 >/dev/null && nvme get-feature $dev -f 4 | grep -q 0x0000015e"
 check "get-feature 6: there is no volatile write cache" refused 002 get-feature -f 6
 check "get-feature of none" refused 002 get-feature -f 0x7f

@@ -14,7 +14,8 @@ tcp_start() {
 	softnvme_pid=$!
 	until_true 20 "$softnvme" --ctl "$socket" ls || return 1
 	modprobe -q nvme_tcp
-	nvme connect-all -t tcp -a $address -s $tcp_port --reconnect-delay=1
+	# An emulated host may be slow: the keep alive timer is not what is tested.
+	nvme connect-all -t tcp -a $address -s $tcp_port --reconnect-delay=1 --keep-alive-tmo=120
 	for add in "$@"; do until_true 20 controller "${add%%=*}" || return 1; done
 }
 
