@@ -3,7 +3,7 @@
  *     commands and gives status codes and pages as a drive would.
  *   - It never reads a clock, sleeps or asks for randomness: time comes by soft_drive_tick(), chance from the seed.
  *   - Stricter: reserved fields must be zero, data must have the page's length, a create must be a multiple of the
- *     granularity (profile), an attached namespace cannot be deleted, one that is not attached cannot be formatted,
+ *     granularity, an attached namespace cannot be deleted (profile), one that is not attached cannot be formatted,
  *     one erase at a time.
  *   - A drive in memory lives as long as the struct and costs a few KiB whatever its capacity. A drive in a folder
  *     survives everything but the loss of the folder: state is durable before a command is acknowledged. One process
@@ -81,6 +81,7 @@ uint64_t
 soft_drive_removals(const struct soft_drive *drive); /* a drive that was pulled is another to who had it open */
 /* An NVM Subsystem Reset: all controllers begin anew. What is under way goes on. */
 void soft_drive_subsystem_reset(struct soft_drive *drive);
+uint64_t soft_drive_resets(const struct soft_drive *drive); /* so many of those there were */
 /* What was under way ends: a format is half done, a sanitize begins again, no completion comes. */
 void soft_drive_power_cut(struct soft_drive *drive);
 /* The host looks again: all attached namespaces get their path. */

@@ -176,6 +176,16 @@ enum nvme_lid {
     NVME_LID_SANITIZE = 0x81,
 };
 
+/* Base, figure "Set Features - Feature Identifiers"; CDW10 bits 7:0. */
+enum nvme_fid {
+    NVME_FID_TEMPERATURE = 0x04,
+    NVME_FID_QUEUES = 0x07,
+    NVME_FID_COALESCING = 0x08,
+    NVME_FID_VECTOR = 0x09,
+    NVME_FID_EVENTS = 0x0b,
+    NVME_FID_KEEP_ALIVE = 0x0f,
+};
+
 /* Get Log Page, CDW10 and CDW11: LID 7:0, LSP 14:8, RAE 15, NUMD (dwords less one) in 31:16 and CDW11 15:0. */
 static inline uint32_t nvme_log_cdw10(enum nvme_lid lid, uint32_t bytes)
 {
@@ -284,8 +294,9 @@ enum nvme_status {
     NVME_ST_VECTOR = 0x108,
     NVME_ST_INVALID_LOG_PAGE = 0x109,
     NVME_ST_INVALID_FORMAT = 0x10a,
-    NVME_ST_FW_NEEDS_CONVENTIONAL_RESET = 0x10b, /* this and the next two: committed, but not active yet */
+    NVME_ST_FW_NEEDS_CONVENTIONAL_RESET = 0x10b, /* this, 110h and 111h: committed, but not active yet */
     NVME_ST_QUEUE_DELETION = 0x10c,
+    NVME_ST_FEATURE_NOT_OF_NS = 0x10f,
     NVME_ST_FW_NEEDS_SUBSYSTEM_RESET = 0x110,
     NVME_ST_FW_NEEDS_CTRL_RESET = 0x111,
     NVME_ST_FW_MAX_TIME = 0x112,   /* would take longer than MTFA: activate it by a reset */
@@ -335,6 +346,7 @@ enum {
     NVME_FRMW_SLOTS_MASK = 7 << 1,
     NVME_FRMW_NO_RESET = 1 << 4, /* activation without a reset */
     NVME_FWUG_ANY = 0xff,        /* no restriction; 0: not told; else in units of 4 KiB */
+    NVME_LPA_SMART_NS = 1 << 0,  /* the SMART log can be read of one namespace */
     NVME_LPA_EFFECTS = 1 << 1,
     NVME_LPA_EXTENDED = 1 << 2,
     NVME_ONCS_DSM = 1 << 2,
@@ -590,7 +602,8 @@ enum {
     NVME_SSTAT_RUNNING = 2,
     NVME_SSTAT_FAILED = 3,
     NVME_SSTAT_DONE_DEALLOCATED = 4,
-    NVME_SSTAT_GLOBAL_ERASED = 1 << 8,
+    NVME_SSTAT_PASSES_SHIFT = 3,       /* 7:3 completed passes of an overwrite */
+    NVME_SSTAT_GLOBAL_ERASED = 1 << 8, /* nothing was written since, or ever */
 };
 struct nvme_wire_sanitize {
     struct le16 sprog; /* done, in 1/65536; FFFFh while nothing runs */

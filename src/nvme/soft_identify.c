@@ -26,10 +26,10 @@ static uint16_t identify_ctrl(const struct soft_drive *drive, uint16_t cntlid, s
                                     (soft_has_ns_management(drive) ? NVME_OACS_NS_MANAGEMENT : 0)));
     soft_firmware_identify(drive, page);
     page->acl = page->aerl = 3;
-    page->lpa = NVME_LPA_EFFECTS | NVME_LPA_EXTENDED;
+    page->lpa = NVME_LPA_EFFECTS | NVME_LPA_EXTENDED | (profile->smart_per_namespace ? NVME_LPA_SMART_NS : 0);
     page->elpe = 63;
-    page->wctemp = le16_of(343);
-    page->cctemp = le16_of(353);
+    page->wctemp = le16_of(SOFT_WCTEMP);
+    page->cctemp = le16_of(SOFT_CCTEMP);
     page->tnvmcap = le128_of(profile->capacity_bytes);
     page->unvmcap = le128_of(soft_drive_free_bytes(drive));
     page->sanicap = le32_of((profile->sanitize_crypto ? NVME_SANICAP_CRYPTO : 0u) |

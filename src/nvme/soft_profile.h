@@ -92,8 +92,10 @@ struct soft_profile {
     bool events;           /* the host sees an attached namespace at once, else after a rescan */
     uint32_t format_ms, sanitize_ms; /* how long */
     bool progress;                   /* FPI supported */
+    bool delete_attached;            /* deleting detaches, as Base lets it; else what is attached cannot be deleted */
     bool leaky_delete;               /* a new namespace shows what a deleted one held */
     bool interrupted_not_ready; /* after a format that a power cut interrupted: Namespace Not Ready until formatted */
+    bool smart_per_namespace;   /* LPA bit 0 */
     bool write_zeroes, deallocate; /* ONCS bits 3 and 2 */
     struct soft_fault faults[SOFT_FAULTS_MAX];
     size_t fault_count;

@@ -14,6 +14,14 @@
 static const char *const op_words[SOFT_OP_COUNT] = {"none", "format", "sanitize", "sanitize-ns"};
 static const char *const effect_words[SOFT_EFFECT_COUNT] = {"full", "half", "none"};
 
+static const struct jfield use_fields[] = {
+    {JU64(struct soft_use, reads)},
+    {JU64(struct soft_use, writes)},
+    {JU64(struct soft_use, units_read)},
+    {JU64(struct soft_use, units_written)},
+};
+static const struct jmap use_map = JMAP(struct soft_use, use_fields);
+
 static const struct jfield ns_fields[] = {
     {JU32(struct soft_ns, nsid)},
     {JU64(struct soft_ns, size_blocks)},
@@ -26,6 +34,7 @@ static const struct jfield ns_fields[] = {
     {JBOOL(struct soft_ns, interrupted), .optional = true},
     {JHEX(struct soft_ns, nguid)},
     {JHEX(struct soft_ns, eui64)},
+    {JOBJ(struct soft_ns, use, use_map), .optional = true},
 };
 static const struct jmap ns_map = JMAP(struct soft_ns, ns_fields);
 
@@ -73,6 +82,12 @@ static const struct jfield state_fields[] = {
     {JOBJ(struct soft_state, op, op_map)},
     {JU8(struct soft_state, sanitized), .optional = true},
     {JU32(struct soft_state, sanitize_cdw10), .optional = true},
+    {JBOOL(struct soft_state, written), .optional = true},
+    {JOBJ(struct soft_state, use, use_map), .optional = true},
+    {JU64(struct soft_state, power_cycles), .optional = true},
+    {JU64(struct soft_state, unsafe_shutdowns), .optional = true},
+    {JU64(struct soft_state, power_on_ms), .optional = true},
+    {JBOOL(struct soft_state, shut_down), .optional = true},
 };
 static const struct jmap state_map = JMAP(struct soft_state, state_fields);
 

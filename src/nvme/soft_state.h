@@ -12,6 +12,11 @@
 /* A drive has controller 1, which is the host's own when there is no network, and one more for each further host. */
 enum { SOFT_CNTLID = 1, SOFT_CTRLS_MAX = 8, SOFT_NQN_SIZE = 224 };
 
+/* What was read and written, in commands and in units of 512 bytes. */
+struct soft_use {
+    uint64_t reads, writes, units_read, units_written;
+};
+
 struct soft_ns {
     uint32_t nsid;
     uint64_t size_blocks; /* NSZE = NCAP */
@@ -23,6 +28,7 @@ struct soft_ns {
     uint16_t cntlid;   /* attached to this controller, 0: to none. All namespaces are private: never to two */
     bool interrupted;  /* a format was cut short: the content is indeterminate until the next one */
     uint8_t nguid[16], eui64[8];
+    struct soft_use use; /* since it was made */
 };
 
 /* Space of deleted namespaces that has not come back (profile: reclaim = delete-order). */
@@ -79,6 +85,10 @@ struct soft_state {
     struct soft_op op;
     uint8_t sanitized;       /* SSTAT of the last Sanitize of the drive */
     uint32_t sanitize_cdw10; /* of that one */
+    bool written;            /* any block, since the last Sanitize of the drive that was a success, or ever */
+    struct soft_use use;
+    uint64_t power_cycles, unsafe_shutdowns, power_on_ms;
+    bool shut_down; /* before the power went */
 };
 
 struct soft_ns *soft_state_ns(struct soft_state *state, uint32_t nsid); /* NULL: none */

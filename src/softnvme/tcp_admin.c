@@ -136,6 +136,12 @@ void tcp_admin_run(struct tcp_target *target, struct tcp_link *link, const struc
     struct tcp_ctrl *ctrl = link->ctrl;
     struct nvme_cmd cmd = front_cmd(command->sqe, command->data, command->len);
     struct front_answer answer;
+    const uint32_t fid = cmd.cdw10 & 0xff;
+    if ((cmd.opcode == NVME_OP_SET_FEATURES || cmd.opcode == NVME_OP_GET_FEATURES) &&
+        (fid == NVME_FID_COALESCING || fid == NVME_FID_VECTOR)) { /* there are no interrupts here */
+        tcp_settle(link, command->slot, &(struct front_answer){.how = SOFT_DONE, .status = NVME_ST_INVALID_FIELD});
+        return;
+    }
     if (!front_own(&ctrl->front, &cmd, le16_read(command->sqe + 2), &answer)) {
         if (ctrl->front.drive != NULL)
             drive_command(ctrl, &cmd, &answer);

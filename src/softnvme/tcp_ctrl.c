@@ -79,6 +79,8 @@ void tcp_ctrl_reset(struct tcp_ctrl *ctrl)
     front_reset(&ctrl->front);
 }
 
+enum { PROP_NSSR = 0x20, NSSR_RESET = 0x4e564d65 };
+
 static uint16_t property(struct tcp_ctrl *ctrl, const uint8_t *sqe, bool set, uint64_t *result)
 {
     enum { AT_SIZE = 40, AT_WHERE = 44, AT_VALUE = 48, SIZE_8 = 1 };
@@ -86,6 +88,11 @@ static uint16_t property(struct tcp_ctrl *ctrl, const uint8_t *sqe, bool set, ui
     if (size != (where == FRONT_CAP ? SIZE_8 : 0))
         return NVME_ST_INVALID_FIELD;
     if (set) {
+        if (where == PROP_NSSR && ctrl->front.drive != NULL) {
+            if (le32_read(sqe + AT_VALUE) == NSSR_RESET)
+                soft_drive_subsystem_reset(ctrl->front.drive); /* check_drive() resets all its controllers */
+            return NVME_ST_OK;
+        }
         if (where != FRONT_CC)
             return NVME_ST_INVALID_FIELD;
         if (front_write_cc(&ctrl->front, le32_read(sqe + AT_VALUE)) == FRONT_CC_RESET)
@@ -94,7 +101,7 @@ static uint16_t property(struct tcp_ctrl *ctrl, const uint8_t *sqe, bool set, ui
     }
     switch (where) {
     case FRONT_CAP:
-        *result = front_capabilities(TCP_DEPTH_MAX);
+        *result = front_capabilities(TCP_DEPTH_MAX) | (ctrl->front.drive == NULL ? 0 : 1ull << 36); /* NSSRS */
         return NVME_ST_OK;
     case FRONT_VS:
         *result = NVME_VERSION_2_0;
@@ -193,6 +200,7 @@ static uint16_t make_ctrl(struct tcp_target *target, const char *subnqn, const c
     must(ctrl != NULL);
     front_init(&ctrl->front, drive, cntlid);
     ctrl->front.has_keep_alive = true;
+    ctrl->resets = drive == NULL ? 0 : soft_drive_resets(drive);
     must(text_copy(ctrl->host, sizeof(ctrl->host), host));
     target->ctrls[at] = ctrl;
     *out = ctrl;
@@ -307,11 +315,20 @@ static void run_io(struct tcp_link *link, const struct tcp_command *command)
     tcp_settle(link, command->slot, &answer);
 }
 
-/* A drive that was pulled out ends its controllers, also when it is back by now. */
+/* A drive that was pulled out ends its controllers, also when it is back by now. A reset of the subsystem is one of
+ * each controller: as when the host clears CC.EN, I/O queues end, and the admin queue stays: Linux still writes CC
+ * there. */
 static void check_drive(struct tcp_ctrl *ctrl)
 {
-    if (ctrl->ended == NULL && front_is_pulled(&ctrl->front))
+    if (ctrl->front.drive == NULL || ctrl->ended != NULL)
+        return;
+    if (front_is_pulled(&ctrl->front)) {
         ctrl->ended = "the drive was pulled out";
+    } else if (soft_drive_resets(ctrl->front.drive) != ctrl->resets) {
+        ctrl->resets = soft_drive_resets(ctrl->front.drive);
+        if (front_write_cc(&ctrl->front, 0) == FRONT_CC_RESET)
+            tcp_ctrl_reset(ctrl);
+    }
 }
 
 void tcp_link_serve(struct tcp_target *target, struct tcp_link *link, uint64_t now_ms)

@@ -26,6 +26,7 @@ struct tcp_link;
 
 struct tcp_ctrl {
     struct front front; /* its requests for events have slots of the admin queue */
+    uint64_t resets;    /* of the NVM subsystem that it has seen */
     char host[TCP_NQN_SIZE];
     uint64_t heard_ms;
     size_t links;           /* that point here */

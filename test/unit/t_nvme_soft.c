@@ -50,7 +50,7 @@ static const struct {
     {"an unknown namespace management", {.opcode = 0x0d, .cdw10 = 2, .nsid = 2}, 0x002},
     {"a delete of an attached namespace", {.opcode = 0x0d, .cdw10 = 1, .nsid = 1}, 0x00c},
     {"a delete of what is not there", {.opcode = 0x0d, .cdw10 = 1, .nsid = 3}, 0x00b},
-    {"a delete of all", {.opcode = 0x0d, .cdw10 = 1, .nsid = NVME_NSID_ALL}, 0x00b},
+    {"a delete of all where one is attached", {.opcode = 0x0d, .cdw10 = 1, .nsid = NVME_NSID_ALL}, 0x00c},
     {"an attach of what is attached", {.opcode = 0x15, .nsid = 1, PAGE(us)}, 0x118},
     {"a detach of what is not", {.opcode = 0x15, .cdw10 = 1, .nsid = 2, PAGE(us)}, 0x11a},
     {"an attach to another controller", {.opcode = 0x15, .nsid = 2, PAGE(other)}, 0x11c},

@@ -20,7 +20,7 @@ static void test_profile_text(void **state)
         {"capacity = 1TB\ncapacity = 1TB\n", "line 2: capacity is given twice", ""},
         {"capacity\n", "line 1: 'capacity' is not of the form", ""},
         {"capacity =\n", "the value is missing", ""},
-        {"capacity = 1TB\nfna = 0x10\n", "above the limit", ""},
+        {"capacity = 1TB\nfna = 0x100\n", "above the limit", ""},
         {"capacity = 1TB\nfna = 0xzz\n", "is not a number", ""},
         {"capacity = 1TB\nevents = maybe\n", "'maybe' is none of: no, yes", ""},
         {"capacity = 1TB\nlba_format = 500\n", "power of two", ""},
