@@ -57,6 +57,8 @@ void mail_free(struct mail *mail)
     if (mail == NULL)
         return;
     free(mail->done.seen);
+    if (mail->done.hold > 0)
+        close(mail->done.hold);
     free(mail->wants);
     free(mail->vms);
     free(mail);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -27,7 +28,7 @@ enum { AGAIN_S = 1 };
 
 struct options {
     const char *state, *run, *server, *softnvme, *virt, *host;
-    bool tcg;
+    bool tcg, format_ioctl;
 };
 
 struct agent {
@@ -39,7 +40,9 @@ struct agent {
     struct nvme_port nvme;
     struct workers *workers;
     struct uplink *uplink;
-    char links_dir[PATH_TEXT_MAX], console_dir[PATH_TEXT_MAX], server[PATH_TEXT_MAX], host_name[NAME_MAX_LEN + 1];
+    struct links links;
+    int news_fd; /* -1: the host says nothing, drives are listed now and then */
+    char console_dir[PATH_TEXT_MAX], server[PATH_TEXT_MAX], host_name[NAME_MAX_LEN + 1];
     char public_key[65];
     char *report_sent;     /* the newest that was handed to the uplink, without its number */
     uint64_t report_number;
@@ -109,6 +112,10 @@ static void forget_report(struct agent *agent)
 static bool mail_event(struct agent *agent, struct mail *mail, struct err *err)
 {
     log_ended(mail);
+    if (mail->done.hold > 0) {
+        links_hold(&agent->links, &mail->order.slice, mail->done.node.rdev, mail->done.hold);
+        mail->done.hold = 0;
+    }
     struct host_event event = order_event(mail->event, &mail->order, &mail->done);
     event.now_ms = monotonic_ms();
     event.wants = mail->wants;
@@ -179,7 +186,7 @@ static char *report_text(struct agent *agent, uint64_t number)
     text_cut(report->software, sizeof(report->software), "nsmith-agent " NSMITH_VERSION);
     for (size_t i = 0; i < report->slice_count; i++) /* people and orchestrators get the stable path */
         if (report->slices[i].state == SLICE_ATTACHED && report->slices[i].path[0] != '\0')
-            link_path(report->slices[i].path, agent->links_dir, &report->slices[i].id);
+            link_path(report->slices[i].path, agent->links.dir, &report->slices[i].id);
     char *text = jmap_text(&report_jmap, report);
     free(report);
     return text;
@@ -188,7 +195,7 @@ static char *report_text(struct agent *agent, uint64_t number)
 static bool report_push(struct agent *agent, struct err *err)
 {
     agent->report_due = false;
-    if (!links_sync(agent->links_dir, agent->host, err))
+    if (!links_sync(&agent->links, agent->host, err))
         return false;
     if (agent->host->registration == 0)
         return true;
@@ -219,14 +226,38 @@ static int wait_ms(const struct agent *agent)
     return agent->wake_ms <= now ? 0 : agent->wake_ms - now > 1000 ? 1000 : (int)(agent->wake_ms - now);
 }
 
+static void log_news(const struct drive_news *news)
+{
+    for (size_t i = 0; i < news->touched_count; i++)
+        log_debug("devices", "controller=%s", news->touched[i]);
+    if (news->all)
+        log_info("devices", "lost=%s", "events; looking at all drives");
+}
+
+/* What went takes its link along before anything else is done. */
+static bool news_handle(struct agent *agent, struct err *err)
+{
+    struct drive_news news;
+    agent->nvme.news(agent->nvme.self, &news);
+    if (!news.all && news.touched_count == 0 && news.gone_count == 0)
+        return true;
+    log_news(&news);
+    return step(agent, &(struct host_event){.kind = HOST_NEWS, .now_ms = monotonic_ms(), .news = &news}, err) &&
+           links_sync(&agent->links, agent->host, err);
+}
+
 static bool loop(struct agent *agent, int signals, struct err *err)
 {
     for (;;) {
-        struct pollfd fds[] = {{.fd = agent->box.wake_fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-        if (poll(fds, 2, wait_ms(agent)) < 0 && errno != EINTR)
+        struct pollfd fds[] = {{.fd = agent->box.wake_fd, .events = POLLIN},
+                               {.fd = signals, .events = POLLIN},
+                               {.fd = agent->news_fd, .events = POLLIN}};
+        if (poll(fds, 3, wait_ms(agent)) < 0 && errno != EINTR)
             return err_sys(err, errno, "cannot wait for events");
         if (fds[1].revents != 0)
             return true; /* orders under way go on in the drive; the ledger knows them */
+        if (fds[2].revents != 0 && !news_handle(agent, err))
+            return false;
         uint64_t count;
         if (read(agent->box.wake_fd, &count, sizeof(count)) < 0)
             must(errno == EAGAIN);
@@ -317,7 +348,7 @@ static bool virt_open(const struct agent *agent, struct virt_port *out, struct e
 static bool agent_open(struct agent *agent, struct err *err)
 {
     const struct options *options = &agent->options;
-    snprintf(agent->links_dir, sizeof(agent->links_dir), "%s/slices", options->run);
+    snprintf(agent->links.dir, sizeof(agent->links.dir), "%s/slices", options->run);
     snprintf(agent->console_dir, sizeof(agent->console_dir), "%s/console", options->state);
     if (options->server != NULL)
         text_cut(agent->server, sizeof(agent->server), options->server);
@@ -335,18 +366,23 @@ static bool agent_open(struct agent *agent, struct err *err)
     struct virt_port virt;
     if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) ||
         !make_dir(agent->console_dir, 0755, err) || !lock_state(agent, err) || !host_load(agent, err) ||
-        !mailbox_open(&agent->box, err))
+        !links_sync(&agent->links, agent->host, err) || !mailbox_open(&agent->box, err))
         return false;
     if (options->softnvme != NULL ? !nvme_softclient_open(options->softnvme, &agent->nvme, err)
-                                  : !nvme_linux_open(&agent->nvme, err))
+                                  : !nvme_linux_open(options->format_ioctl, &agent->nvme, err))
         return false;
     if (!virt_open(agent, &virt, err))
         return false;
+    struct err deaf = {0};
+    agent->news_fd = -1;
+    if (agent->nvme.watch != NULL && !agent->nvme.watch(agent->nvme.self, &agent->news_fd, &deaf))
+        log_error("deaf", "why=%s", deaf.msg);
     agent->workers = workers_open(&(struct workers_options){.box = &agent->box,
                                                             .nvme = &agent->nvme,
                                                             .virt = virt,
                                                             .host = agent->host->name.v,
                                                             .console_dir = agent->console_dir,
+                                                            .server = agent->server,
                                                             .softnvme = options->softnvme});
     return uplink_open(
         &(struct uplink_options){.box = &agent->box, .server = agent->server, .host = agent->host->name.v},
@@ -362,6 +398,7 @@ static const char usage[] =
     "  --softnvme SOCKET use the software drives behind this socket instead of the kernel's drives\n"
     "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
     "  --tcg             do not try KVM\n"
+    "  --format-ioctl    send Format NVM by ioctl: the kernel then freezes all namespaces of the drive meanwhile\n"
     "  --host NAME       name of this host (default: its host name)\n"
     "  --help, --version\n";
 
@@ -371,7 +408,7 @@ static int options_read(int argc, char **argv, struct options *options)
     static const struct option longs[] = {
         {"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
         {"server", required_argument, NULL, 'S'}, {"softnvme", required_argument, NULL, 'n'},
-        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},
+        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},  {"format-ioctl", no_argument, NULL, 'f'},
         {"host", required_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},     {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
@@ -394,6 +431,9 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 't':
             options->tcg = true;
+            break;
+        case 'f':
+            options->format_ioctl = true;
             break;
         case 'H':
             options->host = optarg;
@@ -431,6 +471,16 @@ static void begin_again(char **argv, const struct err *err)
     execv("/proc/self/exe", argv);
 }
 
+/* A descriptor for each slice is kept (links.h). Best effort: the usual 1024 are enough for the largest host. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 4096) {
+        limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int fail(const struct err *err)
 {
     log_error("ended", "code=%s why=%s hint=%s", err_kind_name(err->kind), err->msg, err->hint);
@@ -458,12 +508,15 @@ int main(int argc, char **argv)
         begin_again(argv, &err);
         return fail(&err);
     }
+    raise_file_limit();
     log_info("started", "host=%s drives=%zu slices=%zu vms=%zu", agent.host->name.v, agent.host->drive_count,
              agent.host->slice_count, agent.host->vm_count);
     if (!loop(&agent, signal_fd, &err)) {
+        links_clear(&agent.links);
         begin_again(argv, &err);
         return fail(&err);
     }
+    links_clear(&agent.links);
     log_info("ended", "why=%s", "asked to");
     fflush(NULL);
     _exit(0); /* workers may be inside a device command; they are not waited for */

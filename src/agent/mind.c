@@ -8,7 +8,7 @@ static bool has_changes(const struct host *host)
     if (host->changed)
         return true;
     for (size_t i = 0; i < host->drive_count; i++)
-        if (host->drives[i].changed)
+        if (host->drives[i].changed || host->drives[i].task.changed)
             return true;
     for (size_t i = 0; i < host->slice_count; i++)
         if (host->slices[i].slice.changed)

@@ -257,9 +257,10 @@ void order_erase(const struct order_env *env, struct nvme_dev *dev, const struct
     memcpy(work.ident.nguid, order->ns.nguid, sizeof(work.ident.nguid));
     memcpy(work.ident.eui64, order->ns.eui64, sizeof(work.ident.eui64));
     auto_nvme_ns struct nvme_ns *ns = NULL;
+    const struct nvme_patience patience = order_patience(env);
     char path[PATH_TEXT_MAX];
     out->ok = nvme_expect_ns(dev, &order->ident, &work.ident, &out->err) &&
-              nvme_wait_node(dev, order->ns.nsid, ORDER_NODE_WAIT_MS, path, &out->err) &&
+              nvme_wait_node(dev, order->ns.nsid, &patience, path, &out->err) &&
               order_unused(env, dev, order->ns.nsid, &out->err) &&
               dev->ops->ns_open(dev, order->ns.nsid, true, &ns, &out->err);
     if (!out->ok)

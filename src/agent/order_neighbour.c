@@ -64,11 +64,12 @@ static bool hold(const struct order_env *env, struct nvme_dev *dev, const struct
                  struct err *err)
 {
     struct nvme_ns_ident who = {.nsid = order->neighbour.nsid, .size_bytes = order->neighbour.size_bytes};
+    const struct nvme_patience patience = order_patience(env);
     char path[PATH_TEXT_MAX];
     memcpy(who.nguid, order->neighbour.nguid, sizeof(who.nguid));
     memcpy(who.eui64, order->neighbour.eui64, sizeof(who.eui64));
     return nvme_expect_ns(dev, &order->ident, &who, err) &&
-           nvme_wait_node(dev, who.nsid, ORDER_NODE_WAIT_MS, path, err) && order_unused(env, dev, who.nsid, err) &&
+           nvme_wait_node(dev, who.nsid, &patience, path, err) && order_unused(env, dev, who.nsid, err) &&
            dev->ops->ns_open(dev, who.nsid, true, out, err);
 }
 

@@ -1,5 +1,6 @@
 #include "agent/worker.h"
 
+#include "agent/image.h"
 #include "base/must.h"
 #include "base/text.h"
 #include "nvme/nvme_drive.h"
@@ -124,6 +125,12 @@ static void tell_progress(void *ctx, const struct order *order, unsigned percent
     mail_post(workers->options.box, mail);
 }
 
+static bool get_firmware(void *ctx, const char *digest, uint32_t number, uint8_t *to, uint32_t len, struct err *err)
+{
+    const struct workers *workers = ctx;
+    return image_fetch(workers->options.server, workers->options.host, digest, number, to, len, err);
+}
+
 /* ---- progress of a format, asked on a descriptor of its own --------------------------------------------------- */
 
 struct watch {
@@ -240,6 +247,8 @@ static bool virt_order(struct worker *worker, struct virt_list *list, struct err
     case ORDER_DELETE:
     case ORDER_ERASE:
     case ORDER_NODE:
+    case ORDER_PROBE:
+    case ORDER_FIRMWARE:
     case ORDER_KIND_COUNT:
         break;
     }
@@ -288,7 +297,8 @@ struct workers *workers_open(const struct workers_options *options)
                                       .unix_ms = unix_ms,
                                       .sleep_ms = sleep_ms,
                                       .said = tell_said,
-                                      .progress = tell_progress};
+                                      .progress = tell_progress,
+                                      .firmware = get_firmware};
     workers->lister = worker_start(workers, drive_run);
     workers->virt = worker_start(workers, virt_run);
     return workers;

@@ -14,6 +14,7 @@ struct workers_options {
     struct virt_port virt;        /* owned from here on */
     const char *host;             /* borrowed */
     const char *console_dir;      /* borrowed */
+    const char *server;           /* where firmware images come from; borrowed */
     const char *softnvme;         /* socket of nsmith-softnvme, whose process may have its own files open; or NULL */
 };
 

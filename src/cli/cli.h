@@ -64,6 +64,8 @@ bool cmd_drive_adopt(struct cli *cli, struct err *err);
 bool cmd_drive_drain(struct cli *cli, struct err *err);
 bool cmd_drive_retry(struct cli *cli, struct err *err);
 bool cmd_drive_resume(struct cli *cli, struct err *err);
+bool cmd_drive_probe(struct cli *cli, struct err *err);
+bool cmd_drive_firmware(struct cli *cli, struct err *err);
 bool cmd_slice_ls(struct cli *cli, struct err *err);
 bool cmd_slice_show(struct cli *cli, struct err *err);
 bool cmd_slice_retry(struct cli *cli, struct err *err);

@@ -32,6 +32,9 @@ enum { CLI_ARGS_MAX = 4 };
     X(OPT_AS, "as", 0, "PROVIDER", "'namespace' (cut into namespaces, default) or 'whole' (the drive is one slice)") \
     X(OPT_CLASS, "class", 0, "CLASS", "slice class (default 500G)")                                                  \
     X(OPT_SERIAL, "serial", 0, "SERIAL", "with --yes: the whole serial number once more")                            \
+    X(OPT_DESTRUCTIVE, "destructive", 0, NULL, "also by making, deleting and erasing namespaces on it")                \
+    X(OPT_SLOT, "slot", 0, "N", "firmware slot (default: the drive chooses)")                                        \
+    X(OPT_ACTIVATE, "activate", 0, "WHEN", "'now' (default where the drive can), 'reset' (after the next) or 'none'") \
     X(OPT_DRIVE, "drive", 0, "SERIAL", "of this drive")                                                              \
     X(OPT_STATE, "state", 0, "STATE", "in this state, such as free or quarantined")                                  \
     X(OPT_CONFIRM_ID, "id", 0, "ID", "with --yes: the whole id once more")                                           \

@@ -88,6 +88,23 @@ static void show_can(const json_t *caps)
     printf("one slice can be erased alone: %s\n", erase_reach(caps));
 }
 
+static void show_task(const json_t *task)
+{
+    if (!json_is_object(task))
+        return;
+    const char *why = cli_text(task, "why"), *verdict = cli_text(json_object_get(task, "result"), "verdict");
+    const bool probe = strncmp(cli_text(task, "kind"), "probe", 5) == 0,
+               done = strcmp(cli_text(task, "state"), "done") == 0;
+    fputs("last asked for: ", stdout);
+    cli_put(stdout, cli_text(task, "kind"));
+    fputs(", ", stdout);
+    cli_put(stdout, cli_text(task, "state"));
+    if (why[0] != '\0' || (probe && done))
+        fputs(": ", stdout);
+    cli_put(stdout, why[0] != '\0' ? why : probe && done ? verdict : "");
+    putchar('\n');
+}
+
 static void show_foreign(const json_t *foreign)
 {
     size_t i;
@@ -136,6 +153,7 @@ bool cmd_drive_show(struct cli *cli, struct err *err)
         return true;
     show_can(json_object_get(json_object_get(drive, "seen"), "caps"));
     show_health(drive);
+    show_task(json_object_get(drive, "task"));
     show_foreign(json_object_get(drive, "foreign"));
     return true;
 }

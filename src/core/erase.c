@@ -151,3 +151,23 @@ void erase_judge(struct erasure *erasure, bool drive_said_done, bool all_read)
     else
         erasure->verdict = ERASE_VERIFIED;
 }
+
+/* A key change takes seconds. What touches all cells or blocks depends on their number: 64 MB/s is what a busy SSD keeps
+ * up, half of what the slowest is sold for. */
+uint64_t erase_expected_ms(enum erase_method method, uint64_t size_bytes)
+{
+    enum { FLOOR_MS = 600000, BYTES_PER_MS = 64000 };
+    switch (method) {
+    case ERASE_SANITIZE_NS:
+    case ERASE_FORMAT_CRYPTO:
+        return FLOOR_MS;
+    case ERASE_FORMAT_USER:
+    case ERASE_OVERWRITE:
+    case ERASE_SANITIZE:
+        return FLOOR_MS + size_bytes / BYTES_PER_MS;
+    case ERASE_NONE:
+    case ERASE_METHOD_COUNT:
+        break;
+    }
+    return FLOOR_MS;
+}

@@ -35,4 +35,8 @@ bool erase_is_zero(const uint8_t *block, uint32_t block_bytes);
  * markers had been seen planted, everything was read back, and none of the old was found. */
 void erase_judge(struct erasure *erasure, bool drive_said_done, bool all_read);
 
+/* Longer than that by this method is worth a person's look; the erase goes on. The kernel's own deadline is hours away,
+ * for it would reset the controller under all tenants (agent/order.h). */
+uint64_t erase_expected_ms(enum erase_method method, uint64_t size_bytes);
+
 #endif

@@ -101,6 +101,8 @@ static bool take_wants(struct host *host, const struct wants *wants)
     host->wants_known = true;
     for (size_t i = 0; i < host->drive_count; i++)
         host->drives[i].want = (struct want_drive){0};
+    for (size_t i = 0; i < host->drive_count; i++)
+        host->drives[i].task_want = (struct drive_task){0};
     for (size_t i = 0; i < wants->drive_count; i++)
         drive_want(host, &wants->drives[i]);
     for (size_t i = 0; i < wants->retry_count; i++)
@@ -114,6 +116,8 @@ static bool take_wants(struct host *host, const struct wants *wants)
     }
     for (size_t i = 0; i < wants->vm_count; i++)
         vm_want(host, &wants->vms[i]);
+    for (size_t i = 0; i < wants->task_count; i++)
+        task_want(host, &wants->tasks[i]);
     return true;
 }
 
@@ -168,6 +172,9 @@ static void apply(struct host *host, const struct host_event *event, struct host
     case HOST_WANTS:
         result->took_wants = take_wants(host, event->wants);
         return;
+    case HOST_NEWS:
+        drives_news(host, event->news);
+        return;
     case HOST_LISTED:
         drive_listed(host, event);
         return;
@@ -181,6 +188,7 @@ static void apply(struct host *host, const struct host_event *event, struct host
         drive_said(host, event);
         return;
     case HOST_PROGRESS: {
+        task_progress(host, event);
         struct host_slice *slice = host_slice_find(host, &event->order->slice);
         if (slice != NULL)
             slice->slice.progress_percent = (uint8_t)(event->percent <= 100 ? event->percent : 100);
@@ -213,13 +221,15 @@ void host_start(struct host *host, const struct uuid *boot, uint64_t rng_seed, u
     host->rng.state = rng_seed;
     host->registration = registration;
     host->list_due = true;
+    for (size_t i = 0; i < host->drive_count; i++)
+        task_interrupted(&host->drives[i]);
 }
 
 void host_clear_changed(struct host *host)
 {
     host->changed = false;
     for (size_t i = 0; i < host->drive_count; i++)
-        host->drives[i].changed = false;
+        host->drives[i].changed = host->drives[i].task.changed = false;
     for (size_t i = 0; i < host->slice_count; i++)
         host->slices[i].slice.changed = false;
     size_t kept = 0;
@@ -243,6 +253,7 @@ static void report_drive(const struct host_drive *drive, struct drive_report *ou
     *out = (struct drive_report){
         .adopt = drive->adopt, .adoption = drive->adoption, .layout = drive->layout, .orphans = drive->orphans, .retries = drive->retries};
     text_cut(out->why, sizeof(out->why), drive->why);
+    out->task = drive->task.report;
     out->seen = drive->seen;
     out->seen.ident = drive->ident;
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT;
@@ -252,6 +263,15 @@ static void report_drive(const struct host_drive *drive, struct drive_report *ou
     }
     if (drive->ambiguous)
         foreign_add(&out->seen.foreign, FOREIGN_AMBIGUOUS, (struct nsid){0}, "two drives report this serial number");
+}
+
+/* A probe makes and deletes slices that nobody will ever have. */
+static bool slice_is_held(const struct host *host, const struct host_slice *slice)
+{
+    for (size_t i = 0; i < host->drive_count; i++)
+        if (probe_holds(&host->drives[i]) && slice_on(slice, &host->drives[i]))
+            return true;
+    return false;
 }
 
 void host_report(const struct host *host, struct report *out)
@@ -277,7 +297,8 @@ void host_report(const struct host *host, struct report *out)
         report_drive(drive, &out->drives[out->drive_count++]);
     }
     for (size_t i = 0; i < host->slice_count; i++)
-        out->slices[out->slice_count++] = host->slices[i].slice;
+        if (!slice_is_held(host, &host->slices[i]))
+            out->slices[out->slice_count++] = host->slices[i].slice;
     for (size_t i = 0; i < host->vm_count; i++) {
         const struct host_vm *vm = &host->vms[i];
         struct vm_report *row = &out->vms[out->vm_count++];

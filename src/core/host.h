@@ -8,6 +8,8 @@
  *   - Every order that changes a device or a domain is preceded by a changed row that names it (intent).
  *   - Fencing: wants of a lower incarnation, another registration or a lower revision change nothing.
  *   - Shrinks before it grows: detach, delete, create, attach, erase.
+ *   - A task (model/task.h) acts once: it is durable before its order is given; one that was under way when the process
+ *     ended has failed, unless it only asks.
  *   - Never names a namespace that is neither a slice of the ledger nor, while the drive is being cut for the first
  *     time, one of the factory namespaces that the fresh look before adoption found blank. */
 #ifndef NSMITH_HOST_H
@@ -27,6 +29,36 @@ struct ns_ident {
     uint8_t nguid[16], eui64[8];
 };
 
+/* The last task of a drive: one at a time, durable from the moment that it was taken on. */
+struct host_task {
+    struct drive_task task; /* id empty: it never had one */
+    struct task_report report;
+    bool changed; /* must be written to the ledger */
+};
+
+/* A destructive probe under way (core/host_probe.c). Not durable: one that is cut short has failed, and what it left is
+ * cut as ever, for every step of it is one that cutting has too. */
+enum probe_phase {
+    PROBE_LOOK,
+    PROBE_CLEAR,  /* all slices are given up, out of order */
+    PROBE_FILL,   /* and made anew */
+    PROBE_HOLES,  /* every second is given up */
+    PROBE_REFILL, /* and made anew */
+    PROBE_ATTACH,
+    PROBE_AGAIN,  /* looked at once more */
+    PROBE_ERASE,  /* one, beside a neighbour that must not change */
+    PROBE_END,
+};
+
+struct host_probe {
+    enum probe_phase phase;
+    bool entered; /* the phase has begun */
+    uint64_t phase_ms, order_ms, slowest_ms;
+    uint32_t orders, wanted, filled; /* of the phase; slices before it; slices that fitted the empty drive */
+    struct ns_ident old[DRIVE_NS_MAX]; /* what was deleted */
+    size_t old_count;
+};
+
 struct host_drive {
     /* durable when adopt is not ADOPT_NONE */
     struct drive_ident ident;
@@ -44,20 +76,24 @@ struct host_drive {
     char trial_firmware[9]; /* with which it was tried whether an erase hits neighbours (host_trial.c) */
     bool trial_passed, trial_hit; /* neither: never tried. It spared them; it did not */
     uint32_t retries;       /* the highest `drive retry` of an operator that was carried out */
+    struct host_task task; /* durable by itself, for drives that are not ours too */
     /* not durable */
     struct nsid erased_by_drive; /* since the last scan; 0: nothing */
     bool changed;
     bool present;          /* the last listing showed it */
     bool scanned;          /* seen is newer than the last order */
-    bool look_again;       /* the scan under way may have begun too early for what has happened since */
     uint64_t scanned_ms;
     struct drive_seen seen;
     bool busy;             /* an order is under way */
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
+    bool gives_back;       /* it cannot be cut after all, and nothing was: what was detached is attached again */
+    bool touched;          /* something happened to it since the order under way was given: what that sees may be old */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */
+    struct drive_task task_want; /* id empty: none */
+    struct host_probe probe;
 };
 
 struct host_slice {
@@ -68,6 +104,8 @@ struct host_slice {
     uint64_t dev, ino, rdev;
     uint32_t failures;
     uint64_t not_before_ms; /* the next erase or look at its node */
+    uint64_t erase_since_ms; /* the erase under way was ordered, 0: none is */
+    enum erase_method erase_by;
     uint64_t busy_since_ms; /* first time that an erase found it in use, 0: not */
     bool want_known;
     struct want_slice want; /* the server's last word */
@@ -124,6 +162,8 @@ struct host {
     X(ORDER_DELETE, "delete")                                                                                          \
     X(ORDER_ERASE, "erase")                                                                                            \
     X(ORDER_NODE, "node")         /* open, identify, tell path and inode */                                           \
+    X(ORDER_PROBE, "probe")       /* ask it everything twice, and judge */                                            \
+    X(ORDER_FIRMWARE, "firmware") /* download, commit, look again */                                                  \
     X(ORDER_VIRT_LIST, "vm list")                                                                                      \
     X(ORDER_VM_START, "vm start")                                                                                      \
     X(ORDER_VM_SHUTDOWN, "vm shutdown")                                                                                \
@@ -144,6 +184,7 @@ struct order {
     enum order_kind kind;
     /* drive orders */
     struct drive_ident ident;
+    struct uuid task; /* that it is for, empty: none */
     bool fresh; /* scan: look for foreign data too */
     struct ns_ident ns;
     struct ns_ident neighbour; /* erase: is not to be hit, as markers that are planted there must show; nsid 0: none */
@@ -157,6 +198,7 @@ struct order {
     struct wear wear_out, wear_back; /* for the record */
     struct erasure_id erasure;
     char firmware[9]; /* for the record */
+    struct firmware_job job;
     /* VM orders */
     struct uuid vm;
 };
@@ -180,6 +222,7 @@ enum neighbour_fate {
 enum host_event_kind {
     HOST_TICK,
     HOST_WANTS,      /* wants */
+    HOST_NEWS,       /* the host says that devices came, went or changed: news */
     HOST_LISTED,     /* the drives that are there: idents[] */
     HOST_SEEN,       /* a scan of one drive ended: seen, fresh (or ok = false: it could not be read) */
     HOST_DONE,       /* a drive order ended: order, ok, err, nsid, node, erasure */
@@ -193,6 +236,7 @@ struct host_event {
     enum host_event_kind kind;
     uint64_t now_ms; /* the only clock the core knows; monotonic */
     const struct wants *wants;
+    const struct drive_news *news;
     const struct drive_ident *idents;
     size_t ident_count;
     const struct drive_seen *seen;
@@ -206,6 +250,7 @@ struct host_event {
     const char *path;
     const struct erasure *erasure; /* HOST_DONE of an erase */
     enum neighbour_fate neighbour;
+    const struct task_result *result; /* HOST_DONE of a task's order */
     unsigned percent;
     const struct vm_report *vms;
     size_t vm_count;

@@ -10,6 +10,7 @@ static void erase_ended(struct host *host, struct host_slice *slice, const struc
 {
     struct slice *row = &slice->slice;
     row->progress_percent = 0;
+    slice->erase_since_ms = 0;
     if (row->state != SLICE_ERASING && row->state != SLICE_VERIFYING)
         return; /* lost meanwhile */
     if (!event->ok && (event->err->kind == ERR_BUSY || event->err->kind == ERR_MISSING)) { /* it has not begun */
@@ -69,6 +70,12 @@ static void change_failed(struct host *host, struct host_drive *drive, const str
         text_cut(drive->why, sizeof(drive->why), why);
         drive->changed = true;
         drive->failures = 0;
+    } else if (drive->adopt == ADOPT_FAULT) {
+        return; /* it keeps the reason why it is at fault */
+    } else if (event->err->kind == ERR_INPUT && event->err->nvme == 0) { /* the drive cannot do it, now or later */
+        drive->gives_back = drive->adopt == ADOPT_CUTTING && drive_slices(host, drive) == 0;
+        drive->creating = (struct slice_id){0};
+        drive_fault(drive, event->err->msg);
     } else if (drive->failures >= DRIVE_FAILURES_MAX && event->err->kind != ERR_BUSY && event->err->kind != ERR_MISSING) {
         drive_fault(drive, event->err->msg);
     } else {
@@ -83,6 +90,11 @@ void drive_done(struct host *host, const struct host_event *event, struct host_r
     if (drive == NULL)
         return;
     drive->busy = false;
+    probe_order_done(drive, event);
+    if (order->kind == ORDER_PROBE || order->kind == ORDER_FIRMWARE) {
+        task_done(drive, event);
+        return;
+    }
     struct host_slice *slice = host_slice_find(host, &order->slice);
     if (order->kind == ORDER_ERASE || order->kind == ORDER_NODE) {
         if (!event->ok && event->err->kind == ERR_MISSING)

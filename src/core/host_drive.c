@@ -42,13 +42,52 @@ static bool ids_differ(const uint8_t *was, const uint8_t *is, size_t len)
 
 /* ---- which drives are there ---------------------------------------------------------------------------------- */
 
+static void node_forget(struct host_slice *slice)
+{
+    slice->node_known = false;
+    slice->slice.path[0] = '\0';
+}
+
 static void nodes_forget(struct host *host, const struct host_drive *drive)
 {
     for (size_t i = 0; i < host->slice_count; i++)
-        if (slice_on(&host->slices[i], drive)) {
-            host->slices[i].node_known = false;
-            host->slices[i].slice.path[0] = '\0';
+        if (slice_on(&host->slices[i], drive))
+            node_forget(&host->slices[i]);
+}
+
+static bool is_gone(const struct drive_news *news, uint64_t rdev)
+{
+    for (size_t i = 0; i < news->gone_count; i++)
+        if (news->gone[i] == rdev)
+            return true;
+    return false;
+}
+
+static bool is_touched(const struct drive_news *news, const char *name)
+{
+    for (size_t i = 0; i < news->touched_count; i++)
+        if (strcmp(news->touched[i], name) == 0)
+            return true;
+    return news->all;
+}
+
+/* The number of a device that went is given to another one at once, so its node is forgotten here and now; all the rest
+ * is found by the looks that are due. What messages were lost about cannot mislead either: see agent/links.h. */
+void drives_news(struct host *host, const struct drive_news *news)
+{
+    host->list_due = true;
+    for (size_t i = 0; i < host->slice_count; i++) {
+        struct host_slice *slice = &host->slices[i];
+        if (slice->node_known && slice->block_device && is_gone(news, slice->rdev))
+            node_forget(slice);
+    }
+    for (size_t i = 0; i < host->drive_count; i++) {
+        struct host_drive *drive = &host->drives[i];
+        if (is_touched(news, drive->seen.name)) {
+            drive->scanned = false;
+            drive->touched = drive->busy;
         }
+    }
 }
 
 static void drive_add(struct host *host, const struct drive_ident *ident)
@@ -56,6 +95,13 @@ static void drive_add(struct host *host, const struct drive_ident *ident)
     if (host->drive_count == HOST_DRIVES_MAX)
         return; /* 32 drives a host; the rest is not looked at */
     host->drives[host->drive_count++] = (struct host_drive){.ident = *ident};
+}
+
+struct host_drive *drive_known(struct host *host, const struct drive_ident *ident)
+{
+    if (host_drive_find(host, ident) == NULL)
+        drive_add(host, ident);
+    return host_drive_find(host, ident);
 }
 
 static size_t count_serial(const struct host_event *event, const char *serial)
@@ -69,7 +115,7 @@ static size_t count_serial(const struct host_event *event, const char *serial)
 void drive_listed(struct host *host, const struct host_event *event)
 {
     host->list_busy = false;
-    host->list_due = !event->ok;
+    host->list_due = host->list_due || !event->ok; /* due again meanwhile: stays so */
     host->listed_ms = event->now_ms;
     text_cut(host->troubles.drives, sizeof(host->troubles.drives), event->ok ? "" : event->err->msg);
     if (!event->ok)
@@ -89,6 +135,8 @@ void drive_listed(struct host *host, const struct host_event *event)
             drive->adoption = (struct uuid){0};
             drive->why[0] = '\0';
         }
+        if (!present)
+            task_drive_gone(drive);
         if (present != drive->present) {
             drive->present = present;
             drive->scanned = false;
@@ -106,12 +154,9 @@ void drive_want(struct host *host, const struct want_drive *want)
     struct host_drive *drive = host_drive_find(host, &want->ident);
     if (drive == NULL || !drive->present)
         host->list_due = true;
-    if (drive == NULL) { /* the wish may come before the first listing */
-        drive_add(host, &want->ident);
-        drive = host_drive_find(host, &want->ident);
-        if (drive == NULL)
-            return;
-    }
+    drive = drive_known(host, &want->ident);
+    if (drive == NULL)
+        return;
     drive->want = *want;
     if (drive_is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
         return; /* ours already, or this very wish was judged */
@@ -311,22 +356,20 @@ static void slice_compare(struct host_slice *slice, const struct ns_seen *ns)
     else if (ids_differ(row->nguid, ns->nguid, sizeof(row->nguid)) || ids_differ(row->eui64, ns->eui64, sizeof(row->eui64)))
         why = "foreign: the namespace carries another NGUID or EUI64 than the slice";
     if (why != NULL) {
-        slice->node_known = false;
-        row->path[0] = '\0';
+        node_forget(slice);
         if (row->state != SLICE_QUARANTINED || strcmp(row->why, why) != 0)
             slice_do(slice, &(struct slice_event){.kind = SLICE_LOST, .why = why});
         return;
     }
-    if (!ns->attached || strcmp(ns->path, row->path) != 0) {
-        slice->node_known = false;
-        row->path[0] = '\0';
-    }
+    if (!ns->attached || strcmp(ns->path, row->path) != 0)
+        node_forget(slice);
 }
 
 bool slice_is_lost(const struct host_slice *slice, const struct host_drive *drive)
 {
     const struct ns_seen *ns = drive_ns(&drive->seen, slice->slice.nsid);
     return ns == NULL || ns->size_blocks * ns->block_bytes != slice->slice.size_bytes ||
+           ns->block_bytes != slice->slice.block_bytes ||
            ids_differ(slice->slice.nguid, ns->nguid, sizeof(ns->nguid)) ||
            ids_differ(slice->slice.eui64, ns->eui64, sizeof(ns->eui64));
 }
@@ -369,7 +412,7 @@ void drive_saw(struct host *host, const struct host_event *event)
     if (drive_is_ours(drive))
         trial_look(host, drive, event->seen);
     drive->seen = *event->seen;
-    drive->scanned = !drive->look_again;
+    drive->scanned = !drive->touched;
     drive->scanned_ms = event->now_ms;
     drive->failures = drive_is_ours(drive) ? drive->failures : 0;
     if (drive->adopt == ADOPT_NONE)

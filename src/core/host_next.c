@@ -1,13 +1,17 @@
 /* The next order of a drive: what it holds compared with what is wanted of it. See host.h for the rules. */
+#include "core/erase.h"
 #include "core/host_priv.h"
 
 #include "base/text.h"
 
-static struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
+#include <stdio.h>
+
+struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind)
 {
     struct order *order = order_add(out, kind);
     order->ident = drive->ident;
     drive->busy = true;
+    drive->touched = false;
     return order;
 }
 
@@ -31,6 +35,11 @@ static bool give_up(struct host_drive *drive, const struct ns_ident *ns, const s
     if (slice != NULL)
         order->slice = *slice;
     return true;
+}
+
+bool give_up_factory(struct host_drive *drive, size_t i, struct host_orders *out)
+{
+    return give_up(drive, &drive->factory[i], NULL, out);
 }
 
 static bool retire_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
@@ -64,7 +73,7 @@ static bool one_is_missing(const struct host *host, const struct host_drive *dri
     return false;
 }
 
-static bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
+bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     if (one_is_missing(host, drive))
         return false;
@@ -85,7 +94,29 @@ static bool create_one(struct host *host, struct host_drive *drive, struct host_
     return true;
 }
 
-static bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
+/* A drive that cannot be cut is left as it was found. What it had is attached again; when no slice was made of it and
+ * the drive has refused the very command that deletes, nothing is missing, and it is not ours any more. */
+static bool give_back(struct host *host, struct host_drive *drive, struct host_orders *out)
+{
+    if (drive->adopt != ADOPT_FAULT || drive->creating.v[0] != '\0' || drive_slices(host, drive) > 0)
+        return false;
+    for (size_t i = 0; i < drive->factory_count; i++) {
+        const struct ns_seen *seen = drive_ns(&drive->seen, drive->factory[i].nsid);
+        if (seen == NULL || seen->attached)
+            continue;
+        drive_order(out, drive, ORDER_ATTACH)->ns = drive->factory[i];
+        return true;
+    }
+    if (!drive->gives_back)
+        return false;
+    drive->gives_back = false;
+    drive->adopt = ADOPT_REFUSED;
+    drive->factory_count = 0;
+    drive->changed = true;
+    return true;
+}
+
+bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
         const struct slice *slice = &host->slices[i].slice;
@@ -120,6 +151,27 @@ static bool node_one(struct host *host, struct host_drive *drive, uint64_t now_m
     return false;
 }
 
+struct order *erase_order(struct host *host, struct host_drive *drive, struct host_slice *slice, struct host_orders *out)
+{
+    slice_do(slice, &(struct slice_event){.kind = SLICE_ERASE}); /* also from erasing: begun anew after a crash */
+    struct order *order = drive_order(out, drive, ORDER_ERASE);
+    order->ns = slice_ns(&slice->slice);
+    order->slice = slice->slice.id;
+    order->generation = slice->slice.generation;
+    order->block_bytes = slice->slice.block_bytes;
+    order->wear_out = slice->slice.wear_out;
+    order->wear_back = slice->slice.wear_back;
+    trial_choose(host, drive, slice, order);
+    slice->erase_by = order->method;
+    for (size_t k = 0; k < sizeof(order->seed); k += 8) {
+        const uint64_t bits = rng_next(&host->rng);
+        memcpy(order->seed + k, &bits, 8);
+    }
+    erasure_id_make(host, &order->erasure);
+    text_cut(order->firmware, sizeof(order->firmware), drive->seen.firmware);
+    return order;
+}
+
 static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out)
 {
     for (size_t i = 0; i < host->slice_count; i++) {
@@ -130,24 +182,37 @@ static bool erase_one(struct host *host, struct host_drive *drive, uint64_t now_
             wake_at(out, slice->not_before_ms);
             continue;
         }
-        slice_do(slice, &(struct slice_event){.kind = SLICE_ERASE}); /* also from erasing: begun anew after a crash */
-        struct order *order = drive_order(out, drive, ORDER_ERASE);
-        order->ns = slice_ns(&slice->slice);
-        order->slice = slice->slice.id;
-        order->generation = slice->slice.generation;
-        order->block_bytes = slice->slice.block_bytes;
-        order->wear_out = slice->slice.wear_out;
-        order->wear_back = slice->slice.wear_back;
-        trial_choose(host, drive, slice, order);
-        for (size_t k = 0; k < sizeof(order->seed); k += 8) {
-            const uint64_t bits = rng_next(&host->rng);
-            memcpy(order->seed + k, &bits, 8);
-        }
-        erasure_id_make(host, &order->erasure);
-        text_cut(order->firmware, sizeof(order->firmware), drive->seen.firmware);
+        erase_order(host, drive, slice, out);
+        slice->erase_since_ms = now_ms;
         return true;
     }
     return false;
+}
+
+/* An erase is never called off: whether it was done would not be known. That it takes long is said. */
+static void late_say(struct host_slice *slice, uint64_t now_ms, struct host_orders *out)
+{
+    struct slice *row = &slice->slice;
+    const uint64_t since_ms = now_ms - slice->erase_since_ms;
+    const uint64_t expected_ms = erase_expected_ms(slice->erase_by, row->size_bytes);
+    if (since_ms < expected_ms) {
+        wake_at(out, slice->erase_since_ms + expected_ms);
+        return;
+    }
+    char far[48] = "the drive does not say how far it is";
+    if (row->progress_percent > 0)
+        snprintf(far, sizeof(far), "the drive says %u %%", row->progress_percent);
+    snprintf(row->why, sizeof(row->why), "erasing for %ju h %ju min by %s, expected were %ju min: %s",
+             (uintmax_t)(since_ms / 3600000), (uintmax_t)(since_ms / 60000 % 60), erase_method_word(slice->erase_by),
+             (uintmax_t)(expected_ms / 60000), far);
+    wake_at(out, now_ms + LATE_SAY_MS);
+}
+
+static void erases_watch(struct host *host, uint64_t now_ms, struct host_orders *out)
+{
+    for (size_t i = 0; i < host->slice_count; i++)
+        if (host->slices[i].slice.state == SLICE_ERASING && host->slices[i].erase_since_ms != 0)
+            late_say(&host->slices[i], now_ms, out);
 }
 
 static bool cut_done(const struct host *host, const struct host_drive *drive)
@@ -159,9 +224,9 @@ static void ours_decide(struct host *host, struct host_drive *drive, uint64_t no
 {
     const bool whole_drive_is_well = drive->adopt != ADOPT_FAULT;
     for (size_t i = 0; i < drive->factory_count && whole_drive_is_well; i++)
-        if (give_up(drive, &drive->factory[i], NULL, out))
+        if (give_up_factory(drive, i, out))
             return;
-    if (retire_one(host, drive, now_ms, out))
+    if (give_back(host, drive, out) || retire_one(host, drive, now_ms, out))
         return;
     if (whole_drive_is_well && create_one(host, drive, out))
         return;
@@ -185,9 +250,10 @@ static void drive_decide(struct host *host, struct host_drive *drive, uint64_t n
     if (!drive->scanned || now_ms - drive->scanned_ms >= RESCAN_MS) {
         struct order *order = drive_order(out, drive, ORDER_SCAN);
         order->fresh = !drive_is_ours(drive);
-        drive->look_again = false;
         return;
     }
+    if (task_decide(host, drive, now_ms, out))
+        return;
     if (drive_is_ours(drive))
         ours_decide(host, drive, now_ms, out);
     if (!drive->busy)
@@ -202,6 +268,7 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
             wake_at(out, host->listed_ms + BACKOFF_MS);
         } else {
             host->list_busy = true;
+            host->list_due = false;
             order_add(out, ORDER_LIST);
         }
     }
@@ -209,4 +276,5 @@ void drives_decide(struct host *host, uint64_t now_ms, struct host_orders *out)
         wake_at(out, host->listed_ms + LIST_MS);
     for (size_t i = 0; i < host->drive_count; i++)
         drive_decide(host, &host->drives[i], now_ms, out);
+    erases_watch(host, now_ms, out);
 }

@@ -9,7 +9,7 @@
 
 enum {
     RESCAN_MS = 60000,          /* a drive is looked at anew after that, whatever happens */
-    LIST_MS = 30000,            /* which drives are there */
+    LIST_MS = 30000,            /* which drives are there: the floor, for a host that says nothing */
     VIRT_LIST_MS = 2000,        /* while there are VMs */
     VIRT_HURRY_MS = 100,        /* something changed: look again before the next order */
     VIRT_IDLE_MS = 10000,       /* while there are none: does the hypervisor answer? */
@@ -17,6 +17,7 @@ enum {
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
     ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
+    LATE_SAY_MS = 60000,        /* between two words about an erase that takes long */
     VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
     VM_START_TRIES = 3,
 };
@@ -37,6 +38,7 @@ bool drive_is_ours(const struct host_drive *drive);
 uint32_t drive_slices(const struct host *host, const struct host_drive *drive); /* those that were made */
 void drive_fault(struct host_drive *drive, const char *why);
 
+void drives_news(struct host *host, const struct drive_news *news);
 void drive_listed(struct host *host, const struct host_event *event);
 void drive_saw(struct host *host, const struct host_event *event);
 void drive_done(struct host *host, const struct host_event *event, struct host_result *result);
@@ -57,6 +59,8 @@ void trial_look(const struct host *host, struct host_drive *drive, const struct 
 bool wear_give(struct host *host, struct host_slice *slice);
 void wear_let_go(struct host *host, const struct host_slice *slice); /* its owner has; a new reading is due */
 void wear_look(struct host *host, const struct host_drive *drive);   /* after a scan */
+/* Also one that no listing has shown yet: a wish may come before the first. NULL: the host has too many. */
+struct host_drive *drive_known(struct host *host, const struct drive_ident *ident);
 
 void vm_want(struct host *host, const struct want_vm *want);
 void vms_listed(struct host *host, const struct host_event *event);
@@ -64,5 +68,32 @@ void vm_done(struct host *host, const struct host_event *event);
 void vms_decide(struct host *host, uint64_t now_ms, struct host_orders *out);
 /* A VM that holds this claim is not known to be gone. */
 bool vm_holds(const struct host *host, const struct claim_id *claim);
+
+struct order *drive_order(struct host_orders *out, struct host_drive *drive, enum order_kind kind);
+
+/* Steps that cutting and probing share; true: an order was given. */
+bool give_up_factory(struct host_drive *drive, size_t i, struct host_orders *out);
+bool create_one(struct host *host, struct host_drive *drive, struct host_orders *out);
+bool attach_one(struct host *host, struct host_drive *drive, struct host_orders *out);
+struct order *erase_order(struct host *host, struct host_drive *drive, struct host_slice *slice, struct host_orders *out);
+struct ns_ident slice_ns(const struct slice *slice);
+
+/* A destructive probe is at work: the slices of the drive are nobody's business. */
+bool probe_holds(const struct host_drive *drive);
+/* NULL: nothing speaks against one. *wait: not yet. */
+const char *probe_refused(const struct host *host, const struct host_drive *drive, bool *wait);
+bool probe_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out);
+void probe_order_done(struct host_drive *drive, const struct host_event *event);
+
+bool id_is(const struct uuid *a, const struct uuid *b);
+void task_state(struct host_drive *drive, enum task_state state, const char *why);
+struct order *task_order(struct host_drive *drive, enum order_kind kind, struct host_orders *out);
+void task_want(struct host *host, const struct drive_task *want);
+/* What a drive that may be worked on is to do for its task. true: nothing else is its turn now. */
+bool task_decide(struct host *host, struct host_drive *drive, uint64_t now_ms, struct host_orders *out);
+void task_done(struct host_drive *drive, const struct host_event *event);
+void task_progress(struct host *host, const struct host_event *event);
+void task_drive_gone(struct host_drive *drive);
+void task_interrupted(struct host_drive *drive); /* the process ended while it was under way */
 
 #endif

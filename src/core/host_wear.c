@@ -43,7 +43,7 @@ void wear_let_go(struct host *host, const struct host_slice *slice)
     if (drive == NULL || !is_due(&slice->slice))
         return;
     drive->scanned = false;
-    drive->look_again = true;
+    drive->touched = drive->busy;
 }
 
 void wear_look(struct host *host, const struct host_drive *drive)

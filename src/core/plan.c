@@ -139,8 +139,10 @@ static bool layout_namespaces(const struct drive_seen *drive, const struct slice
 {
     const struct drive_caps *caps = &drive->caps;
     if (!caps->ns_management) {
-        err_set(err, ERR_INPUT, "cannot cut the drive: it offers no namespace management (OACS bit 3, or its list of supported commands)");
-        return err_hint(err, "adopt it as a whole, with provider 'whole'");
+        err_set(err, ERR_INPUT,
+                "cannot cut drive '%s': it has no namespace management, or claims it (OACS bit 3) and does not list the command",
+                drive->ident.serial);
+        return err_hint(err, "adopt it as a whole, with --as whole");
     }
     const struct lba_format *format = format_choose(caps, err);
     if (format == NULL)
@@ -165,9 +167,13 @@ static bool layout_namespaces(const struct drive_seen *drive, const struct slice
 
 static bool whole_usable(const struct drive_seen *drive, struct err *err)
 {
-    if (drive->ns_count != 1)
-        return err_set(err, ERR_INPUT, "cannot take the drive as a whole: it has %zu namespaces, not exactly one",
-                       drive->ns_count);
+    if (drive->ns_count != 1) {
+        err_set(err, ERR_INPUT, "cannot take drive '%s' as a whole: it has %zu namespaces, not exactly one",
+                drive->ident.serial, drive->ns_count);
+        return err_hint(err, drive->caps.ns_management
+                                 ? "cut it into namespaces with --as namespace"
+                                 : "with other tools, give it one namespace over its whole capacity");
+    }
     const struct ns_seen *ns = &drive->ns[0];
     if (ns->block_bytes == 0 || ns->size_blocks == 0) {
         err_set(err, ERR_INPUT, "cannot take the drive as a whole: it does not tell the size of namespace %" PRIu32,

@@ -54,6 +54,7 @@ static const struct jmap lbaf_jmap = JMAP(struct lba_format, lbaf_fields);
 static const struct jfield caps_fields[] = {
     {JU16(struct drive_caps, cntlid)},
     {JBOOL(struct drive_caps, ns_management)},
+    {JBOOL(struct drive_caps, ns_claimed), .optional = true},
     {JBOOL(struct drive_caps, format)},
     {JU8(struct drive_caps, fna)},
     {JBOOL(struct drive_caps, sanitize_crypto)},
@@ -107,6 +108,23 @@ static const struct jfield health_state_fields[] = {
 };
 const struct jmap health_state_jmap = JMAP(struct health_state, health_state_fields);
 
+static const struct jfield slot_fields[] = {
+    {JSTR(struct firmware_slot, revision)},
+};
+static const struct jmap slot_jmap = JMAP(struct firmware_slot, slot_fields);
+
+static const struct jfield fw_fields[] = {
+    {JBOOL(struct drive_firmware, can_update)},
+    {JBOOL(struct drive_firmware, slot1_read_only)},
+    {JBOOL(struct drive_firmware, no_reset)},
+    {JBOOL(struct drive_firmware, log_known)},
+    {JU32(struct drive_firmware, unit_bytes)},
+    {JU8(struct drive_firmware, active)},
+    {JU8(struct drive_firmware, next)},
+    {JLIST(struct drive_firmware, slots, slot_count, slot_jmap)},
+};
+static const struct jmap fw_jmap = JMAP(struct drive_firmware, fw_fields);
+
 static const struct jfield ns_fields[] = {
     {JNSID(struct ns_seen, nsid)},
     {JBOOL(struct ns_seen, attached)},
@@ -142,6 +160,7 @@ static const struct jfield seen_fields[] = {
     {JSTR(struct drive_seen, firmware), .optional = true},
     {JOBJ(struct drive_seen, caps, caps_jmap)},
     {JOBJ(struct drive_seen, health, health_jmap)},
+    {JOBJ(struct drive_seen, fw, fw_jmap), .optional = true},
     {JLIST(struct drive_seen, ns, ns_count, ns_jmap)},
     {JOBJ(struct drive_seen, foreign, foreign_list_jmap)},
 };

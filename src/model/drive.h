@@ -27,7 +27,8 @@ struct lba_format {
 /* What the drive can do: Identify Controller (CNS 01h), namespace FFFFFFFFh (CNS 00h), granularity list (CNS 16h). */
 struct drive_caps {
     uint16_t cntlid;       /* of the very descriptor that was asked */
-    bool ns_management;    /* OACS bit 3 */
+    bool ns_management;    /* OACS bit 3, and not left out of the list of supported commands */
+    bool ns_claimed;       /* OACS bit 3 alone */
     bool format;           /* OACS bit 1 */
     uint8_t fna;           /* FNA: bit 0 format hits all, bit 1 secure erase hits all, bit 2 crypto erase, bit 3 no FFFFFFFFh */
     bool sanitize_crypto;  /* SANICAP bit 0 */
@@ -64,12 +65,12 @@ struct ns_seen {
     char path[PATH_TEXT_MAX]; /* of the block device or file, empty: none (yet) */
 };
 
-/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. */
+/* Something on the drive that is not ours. Each kind alone is enough to refuse the drive. "The drive <text>". */
 #define FOREIGN_KINDS(X)                                                                                               \
-    X(FOREIGN_MOUNT, "mounted")                                                                                        \
-    X(FOREIGN_SWAP, "swap")                                                                                            \
-    X(FOREIGN_HOLDER, "held by another device")                                                                        \
-    X(FOREIGN_OPEN, "open in another program")                                                                         \
+    X(FOREIGN_MOUNT, "is mounted")                                                                                     \
+    X(FOREIGN_SWAP, "is used to swap")                                                                                 \
+    X(FOREIGN_HOLDER, "is held by another device")                                                                     \
+    X(FOREIGN_OPEN, "is open in another program")                                                                      \
     X(FOREIGN_SIGNATURE, "holds a signature")                                                                          \
     X(FOREIGN_PARTITIONS, "has partitions")                                                                            \
     X(FOREIGN_DATA, "holds data of unknown kind")                                                                      \
@@ -137,15 +138,52 @@ struct health_state {
     uint32_t drains, warns; /* reasons, HEALTH_BIT() of each */
 };
 
+/* What runs on the drive, and how that can be changed (OACS bit 2, FRMW, FWUG, log 03h). */
+enum { FIRMWARE_SLOTS_MAX = 7 };
+
+struct firmware_slot {
+    char revision[9]; /* empty: nothing in it */
+};
+
+struct drive_firmware {
+    bool can_update;       /* Firmware Image Download and Commit */
+    bool slot1_read_only;
+    bool no_reset;         /* a new one can be activated without a reset */
+    bool log_known;        /* what follows `unit_bytes` */
+    uint32_t unit_bytes;   /* pieces of a download are multiples of it; 0: the drive does not say */
+    uint8_t active, next;  /* slots; next 0: no other after the next reset */
+    struct firmware_slot slots[FIRMWARE_SLOTS_MAX];
+    size_t slot_count;
+};
+
 struct drive_seen {
     char name[64]; /* how the port calls it today (nvme0, a folder); for people only */
     struct drive_ident ident;
     char firmware[9];
     struct drive_caps caps;
     struct drive_health health;
+    struct drive_firmware fw;
     struct ns_seen ns[DRIVE_NS_MAX];
     size_t ns_count; /* in the order of their NSIDs */
     struct foreign_list foreign;
+};
+
+/* Whether a drive says the same where two pages tell one thing; a scan takes it from one of them. */
+struct drive_pages {
+    uint32_t compared;   /* namespaces that two pages describe (CNS 00h, 11h, 03h) */
+    uint32_t unlisted;   /* attached, and not in the list of all namespaces (CNS 02h, 10h) */
+    struct nsid differs; /* 0: none; else the first that two pages describe differently, */
+    char differs_in[16]; /* and in what */
+};
+
+/* What the host says of its devices, between two looks at them. It proves nothing but that a look is due, and that what
+ * had the number of a device that went must not be used any more. */
+struct drive_news {
+    bool all;                               /* anything may have changed: messages were lost */
+    char touched[DRIVE_NEWS_MAX][64];       /* controllers (as drive_seen.name) of which something came, went or changed */
+    size_t touched_count;
+    uint64_t gone[DRIVE_NEWS_MAX];          /* block devices that went, by number */
+    size_t gone_count;
 };
 
 /* NULL when the drive has no such namespace. */

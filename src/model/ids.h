@@ -13,6 +13,7 @@ enum {
     HOST_VMS_MAX = 128,    /* VMs and bare claims of one host, each */
     DRIVE_NS_MAX = 128,    /* namespaces of one drive that are looked at; a drive with more is refused */
     DRIVE_LBAF_MAX = 16,   /* LBA formats that are looked at (the first 16 of at most 64) */
+    DRIVE_NEWS_MAX = 64,
     DRIVE_FOREIGN_MAX = 16,
     CLAIM_SLICES_MAX = 16, /* slices of one claim */
     NAME_MAX_LEN = 63,     /* names that people give: VMs, flavors, classes, hosts */

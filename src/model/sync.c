@@ -86,6 +86,7 @@ static const struct jfield wants_fields[] = {
     {JLIST(struct wants, retries, retry_count, want_retry_jmap), .optional = true},
     {JLIST(struct wants, slices, slice_count, want_slice_jmap)},
     {JLIST(struct wants, vms, vm_count, want_vm_jmap)},
+    {JLIST(struct wants, tasks, task_count, drive_task_jmap), .optional = true},
 };
 const struct jmap wants_jmap = JMAP(struct wants, wants_fields);
 
@@ -97,6 +98,7 @@ static const struct jfield drive_report_fields[] = {
     {JU32(struct drive_report, retries), .optional = true},
     {JU32(struct drive_report, orphans), .optional = true},
     {JOBJ(struct drive_report, seen, drive_seen_jmap)},
+    {JOBJ(struct drive_report, task, task_report_jmap), .optional = true},
 };
 const struct jmap drive_report_jmap = JMAP(struct drive_report, drive_report_fields);
 

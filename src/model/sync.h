@@ -7,6 +7,7 @@
 #include "model/drive.h"
 #include "model/ids.h"
 #include "model/slice.h"
+#include "model/task.h"
 #include "model/vm.h"
 
 #define PROVIDERS(X)                                                                                                   \
@@ -86,6 +87,8 @@ struct wants {
     size_t slice_count;
     struct want_vm vms[HOST_VMS_MAX];
     size_t vm_count;
+    struct drive_task tasks[HOST_DRIVES_MAX]; /* at most one a drive; it stays until the agent has reported its end */
+    size_t task_count;
 };
 
 extern const struct jmap wants_jmap, want_vm_jmap, slice_id_jmap;
@@ -118,6 +121,7 @@ struct drive_report {
     uint32_t retries;       /* the highest that was carried out */
     uint32_t orphans;       /* namespaces on an adopted drive that the ledger does not know */
     struct drive_seen seen; /* the last scan; while missing, only its ident */
+    struct task_report task; /* the last that the drive was asked to do */
 };
 
 struct vm_report {

@@ -61,6 +61,19 @@ static void caps_in(const struct nvme_wire_ctrl *page, struct drive_caps *caps)
     };
 }
 
+static void fw_in(const struct nvme_wire_ctrl *page, struct drive_firmware *fw)
+{
+    const unsigned slots = (page->frmw & NVME_FRMW_SLOTS_MASK) >> NVME_FRMW_SLOTS_SHIFT;
+    *fw = (struct drive_firmware){.can_update = le16_get(page->oacs) & NVME_OACS_FIRMWARE,
+                                  .slot1_read_only = page->frmw & NVME_FRMW_SLOT1_READ_ONLY,
+                                  .no_reset = page->frmw & NVME_FRMW_NO_RESET,
+                                  .slot_count = slots};
+    if (page->fwug == NVME_FWUG_ANY)
+        fw->unit_bytes = 4;
+    else
+        fw->unit_bytes = page->fwug * 4096u;
+}
+
 bool nvme_parse_ctrl(const void *page, size_t len, struct nvme_ctrl_page *out, struct err *err)
 {
     if (!long_enough(len, sizeof(struct nvme_wire_ctrl), "Identify Controller", err))
@@ -76,6 +89,7 @@ bool nvme_parse_ctrl(const void *page, size_t len, struct nvme_ctrl_page *out, s
     text_in(seen.ident.nqn, wire->subnqn, sizeof(seen.ident.nqn) - 1); /* 223 bytes at the most, then zeros */
     text_in(seen.firmware, wire->fr, sizeof(wire->fr));
     caps_in(wire, &seen.caps);
+    fw_in(wire, &seen.fw);
     if (seen.ident.serial[0] == '\0')
         return err_set(err, ERR_DEVICE, "cannot use controller: it reports no serial number");
     if (seen.caps.nn == 0)
@@ -99,7 +113,11 @@ void nvme_build_ctrl(const struct nvme_ctrl_page *from, struct nvme_wire_ctrl *p
         .cntrltype = 1,
         .ctratt = le32_of(bit(caps->granularity_list, NVME_CTRATT_GRANULARITY)),
         .oacs = le16_of(
-            (uint16_t)(bit(caps->ns_management, NVME_OACS_NS_MANAGEMENT) | bit(caps->format, NVME_OACS_FORMAT))),
+            (uint16_t)(bit(caps->ns_management, NVME_OACS_NS_MANAGEMENT) | bit(caps->format, NVME_OACS_FORMAT) |
+                       bit(from->fw.can_update, NVME_OACS_FIRMWARE))),
+        .frmw = (uint8_t)(bit(from->fw.slot1_read_only, NVME_FRMW_SLOT1_READ_ONLY) |
+                          bit(from->fw.no_reset, NVME_FRMW_NO_RESET) | from->fw.slot_count << NVME_FRMW_SLOTS_SHIFT),
+        .fwug = from->fw.unit_bytes == 4 ? NVME_FWUG_ANY : (uint8_t)(from->fw.unit_bytes / 4096),
         .lpa = (uint8_t)(bit(from->effects_log, NVME_LPA_EFFECTS) |
                          bit(from->caps.smart_per_namespace, NVME_LPA_SMART_NS)),
         .tnvmcap = le128_of(caps->total_bytes),
@@ -462,6 +480,27 @@ void nvme_build_sanitize(const struct nvme_sanitize_page *from, struct nvme_wire
         .etpvds = le32_of(UINT32_MAX),
         .stnsid = le32_of(from->target.v),
     };
+}
+
+bool nvme_parse_firmware(const void *page, size_t len, struct drive_firmware *fw, struct err *err)
+{
+    if (!long_enough(len, sizeof(struct nvme_wire_firmware), "Firmware Slot Information", err))
+        return false;
+    const struct nvme_wire_firmware *wire = page;
+    fw->log_known = true;
+    fw->active = wire->afi & NVME_AFI_MASK;
+    fw->next = wire->afi >> NVME_AFI_NEXT_SHIFT & NVME_AFI_MASK;
+    for (size_t i = 0; i < fw->slot_count; i++)
+        text_in(fw->slots[i].revision, wire->revision[i], sizeof(wire->revision[i]));
+    return true;
+}
+
+void nvme_build_firmware(const struct drive_firmware *from, struct nvme_wire_firmware *page)
+{
+    *page = (struct nvme_wire_firmware){.afi = (uint8_t)(from->active | from->next << NVME_AFI_NEXT_SHIFT)};
+    for (size_t i = 0; i < from->slot_count; i++)
+        if (from->slots[i].revision[0] != '\0')
+            text_out(page->revision[i], from->slots[i].revision, sizeof(page->revision[i]), ' ');
 }
 
 const char *nvme_op_name(uint8_t opcode)

@@ -20,6 +20,7 @@ struct nvme_ctrl_page {
     char firmware[9];
     struct drive_caps caps;
     bool effects_log; /* LPA bit 1: log 05h can be asked for */
+    struct drive_firmware fw; /* without what the log tells */
 };
 
 /* ERR_INPUT for a discovery or administrative controller: it has no namespaces. */
@@ -79,6 +80,10 @@ void nvme_build_create(uint64_t size_blocks, uint8_t lbaf, struct nvme_wire_crea
 /* SMART log (02h); known becomes true. */
 bool nvme_parse_smart(const void *page, size_t len, struct drive_health *out, struct err *err);
 void nvme_build_smart(const struct drive_health *from, struct nvme_wire_smart *page);
+
+/* Firmware slot log (03h): fills active, next and the revisions of fw->slot_count slots; log_known becomes true. */
+bool nvme_parse_firmware(const void *page, size_t len, struct drive_firmware *fw, struct err *err);
+void nvme_build_firmware(const struct drive_firmware *from, struct nvme_wire_firmware *page);
 
 /* Commands supported and effects log (05h): the drive lists this admin command. */
 bool nvme_parse_effects(const void *page, size_t len, enum nvme_admin_op op, bool *supported, struct err *err);

@@ -5,9 +5,7 @@
 
 #include "nvme/nvme_ask.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* --- Who and what ------------------------------------------------------------------------------------------------ */
 
@@ -48,12 +46,22 @@ static bool expect_both(struct nvme_dev *dev, const struct drive_ident *who, con
     return err_hint(err, "look at the drive again: the namespace was replaced");
 }
 
-bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, struct err *err)
+bool nvme_ident(struct nvme_dev *dev, struct drive_ident *out, uint16_t *cntlid, struct err *err)
 {
     struct nvme_ctrl_page ctrl;
     if (!nvme_ask_ctrl(dev, &ctrl, err))
         return false;
     *out = ctrl.ident;
+    *cntlid = ctrl.caps.cntlid;
+    return true;
+}
+
+bool nvme_has_namespaces(struct nvme_dev *dev, bool *out, struct err *err)
+{
+    struct nvme_nsids active;
+    if (!nvme_ask_active(dev, &active, err))
+        return false;
+    *out = active.count > 0;
     return true;
 }
 
@@ -91,6 +99,18 @@ static bool expect_created(struct nvme_dev *dev, const struct nvme_ctrl_page *ct
     return err_hint(err, "delete it by hand; order a multiple of the drive's granularity");
 }
 
+/* Some drives have the bit in OACS and not the command; QEMU's, for one. No later try can end otherwise. */
+static bool manage(struct nvme_dev *dev, const struct drive_ident *who, struct nvme_cmd *cmd, struct err *err)
+{
+    if (dev->ops->admin(dev, cmd, err))
+        return true;
+    if (err->nvme != NVME_ST_INVALID_OPCODE)
+        return false;
+    err_clear(err);
+    err_set(err, ERR_INPUT, "cannot cut drive '%s': it claims namespace management (OACS bit 3), but refuses it", who->serial);
+    return err_hint(err, "adopt it with --as whole");
+}
+
 bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_spec *spec, struct nsid *out,
                  struct err *err)
 {
@@ -109,7 +129,7 @@ bool nvme_create(struct nvme_dev *dev, const struct drive_ident *who, const stru
                            .data = &page,
                            .data_len = NVME_PAGE,
                            .timeout_ms = NVME_CHANGE_MS};
-    if (!dev->ops->admin(dev, &cmd, err))
+    if (!manage(dev, who, &cmd, err))
         return false;
     const struct nsid made = {cmd.result};
     if (!expect_created(dev, &ctrl, spec, made, err))
@@ -141,7 +161,7 @@ bool nvme_delete(struct nvme_dev *dev, const struct drive_ident *who, const stru
         return false;
     struct nvme_cmd cmd = {
         .opcode = NVME_OP_NS_MANAGEMENT, .nsid = ns->nsid.v, .cdw10 = NVME_NS_DELETE, .timeout_ms = NVME_CHANGE_MS};
-    return dev->ops->admin(dev, &cmd, err);
+    return manage(dev, who, &cmd, err);
 }
 
 /* `already`: the status that says that there is nothing to do. */
@@ -161,6 +181,8 @@ static bool attachment(struct nvme_dev *dev, struct nsid nsid, uint16_t cntlid, 
     if (dev->ops->admin(dev, &cmd, &why) || why.nvme == already)
         return true;
     *err = why;
+    if (why.nvme == NVME_ST_NS_PRIVATE)
+        err_hint(err, "it is attached to another controller of the drive, of this host or of another; detach it there");
     return false;
 }
 
@@ -174,12 +196,19 @@ bool nvme_attach(struct nvme_dev *dev, const struct drive_ident *who, struct nsi
            attachment(dev, nsid, ctrl.caps.cntlid, NVME_NS_ATTACH, err);
 }
 
-bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns, struct err *err)
+bool nvme_detach(struct nvme_dev *dev, const struct drive_ident *who, const struct nvme_ns_ident *ns,
+                 const struct nvme_ctrls *from, struct err *err)
 {
     struct nvme_ctrl_page ctrl;
     struct nvme_ns_page page;
-    return expect_both(dev, who, ns, &ctrl, &page, err) &&
-           attachment(dev, ns->nsid, ctrl.caps.cntlid, NVME_NS_DETACH, err);
+    if (!expect_both(dev, who, ns, &ctrl, &page, err))
+        return false;
+    if (from == NULL)
+        return attachment(dev, ns->nsid, ctrl.caps.cntlid, NVME_NS_DETACH, err);
+    for (size_t i = 0; i < from->count; i++)
+        if (!attachment(dev, ns->nsid, from->at[i], NVME_NS_DETACH, err))
+            return false;
+    return true;
 }
 
 /* --- Erasing ----------------------------------------------------------------------------------------------------- */
@@ -299,53 +328,60 @@ bool nvme_progress(struct nvme_dev *dev, struct nsid nsid, struct nvme_progress 
 
 /* --- Waiting ----------------------------------------------------------------------------------------------------- */
 
-static void pause_ms(uint32_t ms)
-{
-    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-    while (nanosleep(&left, &left) < 0 && errno == EINTR)
-        ;
-}
-
 /* Drives in memory have no paths: what can be opened is there. */
-static bool can_open(struct nvme_dev *dev, struct nsid nsid)
+static bool is_there(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], bool *out, struct err *err)
 {
     struct err ignored = {0};
     auto_nvme_ns struct nvme_ns *ns = NULL;
-    return dev->ops->ns_open(dev, nsid, false, &ns, &ignored);
+    if (!dev->ops->ns_path(dev, nsid, path, err))
+        return false;
+    *out = path[0] != '\0' || dev->ops->ns_open(dev, nsid, false, &ns, &ignored);
+    return path[0] != '\0' || !*out || dev->ops->ns_path(dev, nsid, path, err);
+}
+
+/* At least 1 ms, so that a host which says much does not make it endless. */
+static uint32_t wait_some(struct nvme_dev *dev, const struct nvme_patience *patience, uint32_t ms)
+{
+    uint32_t took_ms = 0;
+    if (dev->ops->wait == NULL || !dev->ops->wait(dev, ms, &took_ms)) {
+        patience->sleep_ms(patience->ctx, ms);
+        return ms;
+    }
+    return took_ms > 0 ? took_ms : 1;
 }
 
 /* The kernel looks by itself when the drive sends an event; where that does not come, a rescan after a third of the
- * time finds what is there. What was waited is counted, not measured: a clock is not needed for that. */
-bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, uint32_t wait_ms, char path[PATH_TEXT_MAX], struct err *err)
+ * time finds what is there. */
+bool nvme_wait_node(struct nvme_dev *dev, struct nsid nsid, const struct nvme_patience *patience,
+                    char path[PATH_TEXT_MAX], struct err *err)
 {
     enum { FIRST_MS = 5, LONGEST_MS = 200 };
+    const uint32_t limit_ms = patience->limit_ms;
     char found[PATH_TEXT_MAX] = "";
-    bool rescanned = false;
-    uint32_t waited = 0, step = FIRST_MS;
+    bool rescanned = false, there = false;
+    uint32_t waited = 0, step = FIRST_MS, ignored;
+    if (dev->ops->wait != NULL)
+        dev->ops->wait(dev, 0, &ignored); /* listens before the first look */
     for (;;) {
-        if (!dev->ops->ns_path(dev, nsid, found, err))
+        if (!is_there(dev, nsid, found, &there, err))
             return false;
-        if (found[0] != '\0')
+        if (there)
             break;
-        if (can_open(dev, nsid)) {
-            if (!dev->ops->ns_path(dev, nsid, found, err))
-                return false;
-            break;
-        }
-        if (!rescanned && waited >= wait_ms / 3) {
+        if (!rescanned && waited >= limit_ms / 3) {
             if (!dev->ops->rescan(dev, err))
                 return false;
             rescanned = true;
             continue; /* it may be there at once */
         }
-        if (waited >= wait_ms) {
-            err_set(err, ERR_BUSY, "cannot see namespace %u: the host does not show it after %u ms", nsid.v, wait_ms);
+        if (waited >= limit_ms) {
+            err_set(err, ERR_BUSY,
+                    "cannot see namespace %u: the host does not show it %u ms after the drive did, nor after a rescan",
+                    nsid.v, limit_ms);
             return err_hint(err,
                             "read the kernel's log; resetting the controller helps, once no slice of it is in use");
         }
-        step = step < wait_ms - waited ? step : wait_ms - waited;
-        pause_ms(step);
-        waited += step;
+        const uint32_t left = (rescanned ? limit_ms : limit_ms / 3) - waited;
+        waited += wait_some(dev, patience, step < left ? step : left);
         step = step * 2 < LONGEST_MS ? step * 2 : LONGEST_MS;
     }
     memcpy(path, found, sizeof(found));

@@ -1,6 +1,6 @@
 /* nvme_linux.c - the kernel's NVMe driver as a port.
  *
- * Controllers are /dev/nvmeN, opened once; commands go through NVME_IOCTL_ADMIN_CMD. Its answer has three forms
+ * Controllers are /dev/nvmeN, opened once; commands go through NVME_IOCTL_ADMIN_CMD, Format by io_uring. The answer has three forms
  * (drivers/nvme/host/ioctl.c, nvme_user_cmd): 0, a positive NVMe status with its Do Not Retry bits, or -1 with errno;
  * EINTR there is not a signal (the wait cannot be interrupted) but "cancelled": the command timed out or the
  * controller was reset. None of this leaves this file.
@@ -14,28 +14,40 @@
 #include "base/text.h"
 #include "nvme/nvme_ask.h"
 #include "nvme/nvme_sysfs.h"
+#include "nvme/nvme_uevent.h"
+#include "nvme/nvme_uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/nvme_ioctl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-struct linux_port {
+struct where {
     char sys[PATH_TEXT_MAX], dev[PATH_TEXT_MAX];
+};
+
+struct linux_port {
+    struct where where;
+    bool by_ioctl; /* Format too */
+    int events; /* -1: nobody has asked for any */
 };
 
 struct linux_dev {
     struct nvme_dev dev; /* first: what callers have is this */
-    struct linux_port where;
+    struct where where;
+    bool by_ioctl;
     char name[NVME_NAME_LEN];
-    int fd;   /* /dev/nvmeN */
-    int ctrl; /* its folder in sysfs */
+    int fd;     /* /dev/nvmeN */
+    int ctrl;   /* its folder in sysfs */
+    int events; /* -1: not waited yet */
 };
 
 /* The alignment that every drive and every memory is content with. */
@@ -73,6 +85,24 @@ static bool timed_out(const struct nvme_cmd *cmd, const char *name, struct err *
     return err_hint(err, "look at the drive again: the command may have been carried out");
 }
 
+/* What the kernel says of a command: 0, a positive NVMe status, or -errno. */
+static bool judge(int got, const struct nvme_cmd *cmd, const char *name, struct err *err)
+{
+    if (got == -EINTR || got == -ETIMEDOUT)
+        return timed_out(cmd, name, err);
+    if (got < 0)
+        return err_sys(err, -got, "cannot send %s to '%s'", nvme_op_name(cmd->opcode), name);
+    const uint16_t status = (uint16_t)(got & NVME_STATUS_MASK);
+    if (status == NVME_ST_HOST_ABORTED) /* kernels that do not say EINTR */
+        return timed_out(cmd, name, err);
+    if (got != 0 && status == 0) /* nothing but Do Not Retry: no drive can mean that */
+        return err_set(err, ERR_DEVICE, "cannot understand the answer of '%s' to %s: status %xh", name,
+                       nvme_op_name(cmd->opcode), (unsigned)got);
+    if (status != 0)
+        return err_nvme(err, status, "cannot carry out %s on '%s'", nvme_op_name(cmd->opcode), name);
+    return true;
+}
+
 static bool send_on(int fd, const char *name, struct nvme_cmd *cmd, struct err *err)
 {
     if (!nvme_cmd_check(cmd, err))
@@ -91,26 +121,29 @@ static bool send_on(int fd, const char *name, struct nvme_cmd *cmd, struct err *
         .timeout_ms = cmd->timeout_ms,
     };
     const int got = ioctl(fd, NVME_IOCTL_ADMIN_CMD, &wire);
-    if (got < 0 && (errno == EINTR || errno == ETIMEDOUT))
-        return timed_out(cmd, name, err);
-    if (got < 0)
-        return err_sys(err, errno, "cannot send %s to '%s'", nvme_op_name(cmd->opcode), name);
-    const uint16_t status = (uint16_t)(got & NVME_STATUS_MASK);
-    if (status == NVME_ST_HOST_ABORTED) /* kernels that do not say EINTR */
-        return timed_out(cmd, name, err);
-    if (got != 0 && status == 0) /* nothing but Do Not Retry: no drive can mean that */
-        return err_set(err, ERR_DEVICE, "cannot understand the answer of '%s' to %s: status %xh", name,
-                       nvme_op_name(cmd->opcode), (unsigned)got);
-    if (status != 0)
-        return err_nvme(err, status, "cannot carry out %s on '%s'", nvme_op_name(cmd->opcode), name);
+    if (!judge(got < 0 ? -errno : got, cmd, name, err))
+        return false;
     cmd->result = wire.result;
     return true;
+}
+
+/* By io_uring the neighbours work on (nvme_uring.h); then what the kernel knows of the namespaces is not looked at
+ * again by itself. The block size stays as it was, so that look is a precaution, and may fail. */
+static bool send_format(const struct linux_dev *self, struct nvme_cmd *cmd, struct err *err)
+{
+    int got;
+    if (!nvme_cmd_check(cmd, err))
+        return false;
+    if (self->by_ioctl || !nvme_uring_admin(self->fd, cmd, &got))
+        return send_on(self->fd, self->name, cmd, err);
+    (void)ioctl(self->fd, NVME_IOCTL_RESCAN);
+    return judge(got, cmd, self->name, err);
 }
 
 static bool linux_admin(struct nvme_dev *dev, struct nvme_cmd *cmd, struct err *err)
 {
     const struct linux_dev *self = dev_of(dev);
-    return send_on(self->fd, self->name, cmd, err);
+    return cmd->opcode == NVME_OP_FORMAT ? send_format(self, cmd, err) : send_on(self->fd, self->name, cmd, err);
 }
 
 static bool linux_rescan(struct nvme_dev *dev, struct err *err)
@@ -119,6 +152,33 @@ static bool linux_rescan(struct nvme_dev *dev, struct err *err)
     if (ioctl(self->fd, NVME_IOCTL_RESCAN) < 0)
         return err_sys(err, errno, "cannot rescan '%s'", self->name);
     return true;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    must(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Any message of NVMe's is worth another look: which namespace it is about is looked up, not believed. */
+static bool linux_wait(struct nvme_dev *dev, uint32_t ms, uint32_t *took_ms)
+{
+    struct linux_dev *self = dev_of(dev);
+    struct nvme_uevent event;
+    struct err ignored = {0};
+    bool lost = false;
+    if (self->events < 0 && !nvme_uevent_open(&self->events, &ignored))
+        return false;
+    const uint64_t start_ms = now_ms();
+    for (uint64_t past_ms = 0;; past_ms = now_ms() - start_ms) {
+        *took_ms = (uint32_t)past_ms;
+        if (past_ms >= ms || lost || nvme_uevent_read(self->events, &event, &lost))
+            return true;
+        struct pollfd fd = {.fd = self->events, .events = POLLIN};
+        if (poll(&fd, 1, (int)(ms - past_ms)) < 0 && errno != EINTR)
+            return false;
+    }
 }
 
 /* --- Namespaces -------------------------------------------------------------------------------------------------- */
@@ -352,6 +412,25 @@ static void linux_node(struct nvme_ns *ns, struct nvme_node *out)
     *out = ns_of(ns)->node;
 }
 
+/* By the descriptor, so that no name is looked up; read-only, for a holder who may write keeps others from mounting. */
+static bool linux_hold(struct nvme_ns *ns, int *out, struct err *err)
+{
+    const struct linux_ns *self = ns_of(ns);
+    char path[64];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, errno, "cannot hold '%s'", self->node.path);
+    must(fd > 0);
+    if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != self->node.rdev) {
+        close(fd);
+        return err_set(err, ERR_CONFLICT, "cannot hold '%s': it became another device", self->node.path);
+    }
+    *out = fd;
+    return true;
+}
+
 static void linux_ns_close(struct nvme_ns *ns)
 {
     struct linux_ns *self = ns_of(ns);
@@ -366,6 +445,7 @@ static const struct nvme_ns_ops ns_ops = {
     .flush = linux_flush,
     .drop_cache = linux_drop_cache,
     .node = linux_node,
+    .hold = linux_hold,
     .close = linux_ns_close,
 };
 
@@ -378,6 +458,8 @@ static void linux_dev_close(struct nvme_dev *dev)
         close(self->fd);
     if (self->ctrl >= 0)
         close(self->ctrl);
+    if (self->events >= 0)
+        close(self->events);
     free(self);
 }
 
@@ -386,6 +468,7 @@ static const struct nvme_dev_ops dev_ops = {
     .ns_open = linux_ns_open,
     .ns_path = linux_ns_path,
     .rescan = linux_rescan,
+    .wait = linux_wait,
     .close = linux_dev_close,
 };
 
@@ -415,8 +498,9 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
 {
     struct linux_dev *dev = zalloc(sizeof(*dev));
     dev->dev.ops = &dev_ops;
-    dev->where = *(const struct linux_port *)self;
-    dev->fd = dev->ctrl = -1;
+    dev->where = ((const struct linux_port *)self)->where;
+    dev->by_ioctl = ((const struct linux_port *)self)->by_ioctl;
+    dev->fd = dev->ctrl = dev->events = -1;
     if (!text_copy(dev->name, sizeof(dev->name), name))
         err_set(err, ERR_INPUT, "cannot open controller: its name is too long");
     else if (open_node(dev, err)) {
@@ -429,19 +513,68 @@ static bool linux_open(void *self, const char *name, struct nvme_dev **out, stru
 
 static bool linux_list(void *self, struct nvme_names *out, struct err *err)
 {
-    return nvme_sysfs_list(((const struct linux_port *)self)->sys, out, err);
+    return nvme_sysfs_list(((const struct linux_port *)self)->where.sys, out, err);
+}
+
+/* --- Events ------------------------------------------------------------------------------------------------------ */
+
+static bool linux_watch(void *self, int *fd_out, struct err *err)
+{
+    struct linux_port *port = self;
+    if (port->events < 0 && !nvme_uevent_open(&port->events, err))
+        return false;
+    *fd_out = port->events;
+    return true;
+}
+
+static void touch(struct drive_news *news, const char *name)
+{
+    for (size_t i = 0; i < news->touched_count; i++)
+        if (strcmp(news->touched[i], name) == 0)
+            return;
+    if (name[0] == '\0')
+        return;
+    if (news->touched_count == DRIVE_NEWS_MAX)
+        news->all = true;
+    else
+        text_cut(news->touched[news->touched_count++], sizeof(news->touched[0]), name);
+}
+
+static void linux_news(void *self, struct drive_news *out)
+{
+    const struct linux_port *port = self;
+    struct nvme_uevent event;
+    *out = (struct drive_news){0};
+    while (out->gone_count < DRIVE_NEWS_MAX && nvme_uevent_read(port->events, &event, &out->all)) {
+        struct nvme_names names = {.count = 0};
+        if (event.block && event.what == NVME_UEVENT_GONE)
+            out->gone[out->gone_count++] = event.rdev;
+        touch(out, event.ctrl);
+        if (event.subsystem[0] != '\0')
+            nvme_sysfs_members(port->where.sys, event.subsystem, &names);
+        for (size_t i = 0; i < names.count; i++)
+            touch(out, names.at[i]);
+    }
 }
 
 static void linux_close(void *self)
 {
-    free(self);
+    struct linux_port *port = self;
+    if (port->events >= 0)
+        close(port->events);
+    free(port);
 }
 
-bool nvme_linux_open(struct nvme_port *out, struct err *err)
+bool nvme_linux_open(bool format_by_ioctl, struct nvme_port *out, struct err *err)
 {
     (void)err; /* a host without NVMe is one with an empty list */
     struct linux_port *self = zalloc(sizeof(*self));
-    *self = (struct linux_port){.sys = "/sys", .dev = "/dev"};
-    *out = (struct nvme_port){.self = self, .list = linux_list, .open = linux_open, .close = linux_close};
+    *self = (struct linux_port){.where = {.sys = "/sys", .dev = "/dev"}, .by_ioctl = format_by_ioctl, .events = -1};
+    *out = (struct nvme_port){.self = self,
+                              .list = linux_list,
+                              .open = linux_open,
+                              .watch = linux_watch,
+                              .news = linux_news,
+                              .close = linux_close};
     return true;
 }

@@ -13,7 +13,7 @@
 #define NSMITH_NVME_PORT_H
 
 #include "base/err.h"
-#include "model/ids.h"
+#include "model/drive.h"
 
 #include <stddef.h>
 
@@ -52,6 +52,10 @@ struct nvme_ns_ops {
     bool (*flush)(struct nvme_ns *ns, struct err *err);       /* to the media */
     bool (*drop_cache)(struct nvme_ns *ns, struct err *err);  /* the host's own, BLKFLSBUF or posix_fadvise */
     void (*node)(struct nvme_ns *ns, struct nvme_node *out);
+    /* A read-only descriptor of what was opened and identified, to be kept: while it is open, the kernel gives neither
+     * the name nor the number of the block device to another one. The caller's. 0: names of its kind are not given
+     * again (files). NULL: none are. */
+    bool (*hold)(struct nvme_ns *ns, int *out, struct err *err);
     void (*close)(struct nvme_ns *ns); /* frees ns; NULL is fine through nvme_ns_close() */
 };
 
@@ -71,6 +75,10 @@ struct nvme_dev_ops {
     /* Path of the namespace's node, empty while there is none. */
     bool (*ns_path)(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], struct err *err);
     bool (*rescan)(struct nvme_dev *dev, struct err *err); /* asks the host to look at the namespaces again */
+    /* Waits until the host says that devices came, went or changed, ms at most, and tells how long that took. Nothing
+     * that is said after the first call (which may be one of 0 ms) is missed. false: it cannot hear. NULL: there is
+     * nothing to hear. */
+    bool (*wait)(struct nvme_dev *dev, uint32_t ms, uint32_t *took_ms);
     void (*close)(struct nvme_dev *dev);
 };
 
@@ -82,6 +90,10 @@ struct nvme_port {
     void *self; /* borrowed; outlives the port */
     bool (*list)(void *self, struct nvme_names *out, struct err *err);
     bool (*open)(void *self, const char *name, struct nvme_dev **out, struct err *err);
+    /* Events: a descriptor that is readable when there is news, the port's; then news() tells all that is known by now,
+     * and never blocks. They may fail, be late or be lost: who wants to be sure lists now and then. NULL: none. */
+    bool (*watch)(void *self, int *fd_out, struct err *err);
+    void (*news)(void *self, struct drive_news *out);
     void (*close)(void *self);
 };
 
@@ -105,7 +117,9 @@ static inline void nvme_ns_closep(struct nvme_ns **ns)
 #define auto_nvme_ns __attribute__((cleanup(nvme_ns_closep)))
 
 /* The back ends. */
-bool nvme_linux_open(struct nvme_port *out, struct err *err);                         /* the kernel's drives */
+/* The kernel's drives. Format goes by io_uring where the kernel has that, so that other namespaces of the drive work on
+ * meanwhile; by ioctl, which freezes them, where it has not, or when that is asked for. */
+bool nvme_linux_open(bool format_by_ioctl, struct nvme_port *out, struct err *err);
 bool nvme_softclient_open(const char *socket, struct nvme_port *out, struct err *err); /* nsmith-softnvme */
 
 #endif

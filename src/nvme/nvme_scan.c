@@ -131,11 +131,20 @@ static void scan_health(struct nvme_dev *dev, struct drive_seen *out)
     }
 }
 
+static void scan_firmware(struct nvme_dev *dev, struct drive_firmware *out)
+{
+    union nvme_page page;
+    struct err ignored = {0};
+    if (nvme_get_log(dev, NVME_LID_FIRMWARE, NVME_NSID_ALL, sizeof(struct nvme_wire_firmware), &page, &ignored))
+        nvme_parse_firmware(&page, sizeof(page), out, &ignored);
+}
+
 /* Some controllers claim namespace management (OACS bit 3) and refuse the command; QEMU's does. Their list of supported
  * commands (Commands Supported and Effects log) is honest. A list without Identify, which is mandatory, says nothing. */
 static bool scan_management(struct nvme_dev *dev, const struct nvme_ctrl_page *ctrl, struct drive_caps *caps, struct err *err)
 {
     bool is_a_list, listed;
+    caps->ns_claimed = caps->ns_management;
     if (!caps->ns_management)
         return true;
     if (!nvme_ask_supported(dev, ctrl, NVME_OP_IDENTIFY, &is_a_list, err) ||
@@ -151,7 +160,7 @@ bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err)
     struct nvme_ns_page any = {0};
     if (!nvme_ask_ctrl(dev, &ctrl, err))
         return false;
-    struct drive_seen seen = {.ident = ctrl.ident, .caps = ctrl.caps};
+    struct drive_seen seen = {.ident = ctrl.ident, .caps = ctrl.caps, .fw = ctrl.fw};
     memcpy(seen.firmware, ctrl.firmware, sizeof(seen.firmware));
     if (!scan_namespaces(dev, &seen, &any, err) || !scan_formats(dev, &any, &seen.caps, err) ||
         !scan_granularity(dev, &seen.caps, err) ||
@@ -159,6 +168,7 @@ bool nvme_scan(struct nvme_dev *dev, struct drive_seen *out, struct err *err)
         !scan_management(dev, &ctrl, &seen.caps, err)) /* last: the lists above depend on what it claims */
         return err_wrap(err, "drive '%s'", ctrl.ident.serial);
     scan_health(dev, &seen);
+    scan_firmware(dev, &seen.fw);
     *out = seen;
     return true;
 }

@@ -34,6 +34,8 @@ static void first_state(struct soft_drive *drive, uint64_t seed)
     drive->state = (struct soft_state){.version = 1, .seed = seed >> 1}; /* JSON integers end at 2^63-1 */
     text_cut(drive->state.serial, sizeof(drive->state.serial), drive->serial);
     soft_factory(drive, &drive->state);
+    soft_smart_power_up(&drive->state);
+    soft_firmware_factory(&drive->state, &drive->profile);
     must(soft_state_broken(&drive->state, &drive->profile) == NULL);
 }
 
@@ -71,11 +73,16 @@ void soft_drive_free(struct soft_drive *drive)
 {
     if (drive == NULL)
         return;
+    struct err unsaved = {0};
+    drive->state.shut_down = true;
+    if (drive->is_open) /* what cannot be saved is counted as an unsafe shutdown */
+        soft_state_save(&drive->state, drive->dir, &unsaved);
     soft_media_free(drive->media);
     if (drive->lock_fd >= 0)
         close(drive->lock_fd); /* and the lock is gone */
     free(drive->dir);
     free(drive->log);
+    free(drive->download);
     free(drive);
 }
 
@@ -155,6 +162,7 @@ static bool fill_drive(struct soft_drive *drive, struct err *err)
         if (!soft_state_save(&drive->state, drive->dir, err))
             return false;
     }
+    soft_firmware_factory(&drive->state, &drive->profile); /* of a folder from before there were slots */
     const char *broken = soft_state_broken(&drive->state, &drive->profile);
     if (broken != NULL || strcmp(drive->state.serial, drive->serial) != 0)
         return err_set(err, ERR_FAILED, "cannot open drive folder '%s': its state is broken: %s", drive->dir,
@@ -197,6 +205,14 @@ bool soft_drive_open_dir(const char *dir, const char *serial, const char *profil
         return false;
     }
     soft_op_interrupt(drive);
+    soft_firmware_reset(drive, SOFT_RESET_POWER);
+    if (!is_new)
+        soft_smart_power_up(&drive->state);
+    if (!soft_state_save(&drive->state, drive->dir, err)) {
+        soft_drive_free(drive);
+        return false;
+    }
+    drive->is_open = true;
     soft_drive_rescan(drive);
     *out = drive;
     return true;
@@ -214,8 +230,11 @@ const struct soft_profile *soft_drive_profile(const struct soft_drive *drive)
 
 void soft_drive_tick(struct soft_drive *drive, uint64_t now_ms)
 {
-    if (now_ms > drive->now_ms)
+    if (now_ms > drive->now_ms) {
+        drive->state.power_on_ms +=
+            drive->now_ms == 0 ? 0 : now_ms - drive->now_ms; /* the first tells what time it is */
         drive->now_ms = now_ms;
+    }
     if (drive->present && drive->state.op.kind != SOFT_OP_NONE && drive->now_ms >= drive->op_end_ms)
         soft_op_finish(drive);
 }
@@ -258,6 +277,8 @@ void soft_drive_set_present(struct soft_drive *drive, bool present)
     if (!present) {
         drive->removals++;
         soft_op_interrupt(drive); /* a drive that is pulled loses its power */
+        soft_firmware_reset(drive, SOFT_RESET_POWER);
+        soft_smart_power_up(&drive->state);
         for (size_t i = 0; i < drive->state.ns_count; i++)
             soft_hide(drive, drive->state.ns[i].nsid);
     }
@@ -282,6 +303,8 @@ uint64_t soft_drive_removals(const struct soft_drive *drive)
 void soft_drive_power_cut(struct soft_drive *drive)
 {
     soft_op_interrupt(drive);
+    soft_firmware_reset(drive, SOFT_RESET_POWER);
+    soft_smart_power_up(&drive->state);
     for (size_t i = 0; i < SOFT_CTRLS_MAX; i++) {
         memset(drive->ctrls[i].changed, 0, sizeof(drive->ctrls[i].changed));
         drive->ctrls[i].event_due = false;
@@ -306,6 +329,14 @@ void soft_drive_hold(struct soft_drive *drive, uint32_t nsid, bool hold)
     must(nsid <= SOFT_NS_MAX);
     must(hold || drive->opens[nsid] > 0);
     drive->opens[nsid] = (uint16_t)(drive->opens[nsid] + (hold ? 1 : -1));
+}
+
+uint32_t soft_drive_block_bytes(const struct soft_drive *drive, uint32_t nsid)
+{
+    for (size_t i = 0; i < drive->state.ns_count; i++)
+        if (drive->state.ns[i].nsid == nsid)
+            return drive->profile.lbaf[drive->state.ns[i].lbaf].block_bytes;
+    return 0;
 }
 
 size_t soft_drive_ns(const struct soft_drive *drive, struct soft_ns_view *out, size_t max)

@@ -3,7 +3,7 @@
  *     commands and gives status codes and pages as a drive would.
  *   - It never reads a clock, sleeps or asks for randomness: time comes by soft_drive_tick(), chance from the seed.
  *   - Stricter: reserved fields must be zero, data must have the page's length, a create must be a multiple of the
- *     granularity (profile), an attached namespace cannot be deleted, one that is not attached cannot be formatted,
+ *     granularity, an attached namespace cannot be deleted (profile), one that is not attached cannot be formatted,
  *     one erase at a time.
  *   - A drive in memory lives as long as the struct and costs a few KiB whatever its capacity. A drive in a folder
  *     survives everything but the loss of the folder: state is durable before a command is acknowledged. One process
@@ -58,7 +58,8 @@ enum soft_result soft_drive_poll(struct soft_drive *drive, uint64_t ticket, stru
  * comes twice at a time gets a second one. ERR_FULL: there are SOFT_CTRLS_MAX already. */
 bool soft_drive_ctrl(struct soft_drive *drive, const char *host_nqn, uint32_t busy, uint16_t *cntlid_out,
                      struct err *err);
-/* The controller begins anew (Base 2.0, "Controller Level Reset"): no events, an empty log 04h. */
+/* The controller begins anew (Base 2.0, "Controller Level Reset"): no events, an empty log 04h; firmware that waited for
+ * it runs, on all controllers. */
 void soft_drive_ctrl_reset(struct soft_drive *drive, uint16_t cntlid);
 /* An asynchronous event of this controller is due: true, and dword 0 of its completion. Each is given out once. */
 bool soft_drive_event(struct soft_drive *drive, uint16_t cntlid, uint32_t *out);
@@ -80,6 +81,9 @@ void soft_drive_set_present(struct soft_drive *drive, bool present); /* surprise
 bool soft_drive_present(const struct soft_drive *drive);
 uint64_t
 soft_drive_removals(const struct soft_drive *drive); /* a drive that was pulled is another to who had it open */
+/* An NVM Subsystem Reset: all controllers begin anew. What is under way goes on. */
+void soft_drive_subsystem_reset(struct soft_drive *drive);
+uint64_t soft_drive_resets(const struct soft_drive *drive); /* so many of those there were */
 /* What was under way ends: a format is half done, a sanitize begins again, no completion comes. */
 void soft_drive_power_cut(struct soft_drive *drive);
 /* The host looks again: all attached namespaces get their path. */
@@ -90,6 +94,8 @@ bool soft_drive_visible(const struct soft_drive *drive, uint32_t nsid);
 /* A hypervisor (a fake one) has the namespace open, or no more: then it cannot be opened exclusively. Linked in only;
  * behind the socket the locks of the file tell. */
 void soft_drive_hold(struct soft_drive *drive, uint32_t nsid, bool hold);
+
+enum soft_reset { SOFT_RESET_CONTROLLER, SOFT_RESET_SUBSYSTEM, SOFT_RESET_POWER };
 
 /* Views, for tests, checkers and people. */
 struct soft_ns_view {
@@ -103,6 +109,7 @@ struct soft_ns_view {
 };
 
 size_t soft_drive_ns(const struct soft_drive *drive, struct soft_ns_view *out, size_t max); /* in order of NSID */
+uint32_t soft_drive_block_bytes(const struct soft_drive *drive, uint32_t nsid); /* 0: there is no such namespace */
 uint64_t soft_drive_free_bytes(const struct soft_drive *drive);
 /* The media past all rules: for planting and for finding. false: no such namespace, or past its end. */
 bool soft_drive_peek(struct soft_drive *drive, uint32_t nsid, uint64_t offset, void *to, size_t len);

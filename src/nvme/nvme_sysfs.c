@@ -139,6 +139,18 @@ bool nvme_sysfs_list(const char *sys, struct nvme_names *out, struct err *err)
     return true;
 }
 
+void nvme_sysfs_members(const char *sys, const char *subsystem, struct nvme_names *out)
+{
+    char path[PATH_MAX];
+    uint64_t number;
+    out->count = 0;
+    snprintf(path, sizeof(path), "%s/class/nvme-subsystem/%s", sys, subsystem);
+    auto_dir dir = opendir(path);
+    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL && out->count < NVME_NAMES_MAX;)
+        if (ctrl_number(entry->d_name, &number))
+            text_cut(out->at[out->count++], NVME_NAME_LEN, entry->d_name);
+}
+
 bool nvme_sysfs_open(const char *sys, const char *name, int *out, struct err *err)
 {
     char path[PATH_MAX];

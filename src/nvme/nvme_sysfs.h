@@ -20,6 +20,9 @@ bool nvme_sysfs_open(const char *sys, const char *name, int *out, struct err *er
 /* The number of its character device. */
 bool nvme_sysfs_rdev(int ctrl, dev_t *out, struct err *err);
 
+/* The controllers of a subsystem, "nvme-subsys0"; none when it is gone. */
+void nvme_sysfs_members(const char *sys, const char *subsystem, struct nvme_names *out);
+
 struct nvme_sysfs_node {
     char name[NVME_NAME_LEN]; /* empty: the kernel does not show the namespace (yet) */
     dev_t rdev;

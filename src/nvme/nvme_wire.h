@@ -120,7 +120,11 @@ static inline struct le128 le128_of(uint64_t value)
 /* Base, figure "Opcodes for Admin Commands"; 8Ch: Base 2.3. Bits 1:0 are the direction of the data:
  * 00b none, 01b to the controller, 10b from the controller, 11b both. */
 enum nvme_admin_op {
+    NVME_OP_DELETE_SQ = 0x00, /* PCIe only, as are the other three of queues */
+    NVME_OP_CREATE_SQ = 0x01,
     NVME_OP_GET_LOG = 0x02,
+    NVME_OP_DELETE_CQ = 0x04,
+    NVME_OP_CREATE_CQ = 0x05,
     NVME_OP_IDENTIFY = 0x06,
     NVME_OP_ABORT = 0x08,
     NVME_OP_SET_FEATURES = 0x09,
@@ -164,11 +168,22 @@ enum nvme_cns {
 enum nvme_lid {
     NVME_LID_ERROR = 0x01,
     NVME_LID_SMART = 0x02,
+    NVME_LID_FIRMWARE = 0x03,
     NVME_LID_CHANGED_NS = 0x04,
     NVME_LID_EFFECTS = 0x05,
     NVME_LID_DISCOVERY = 0x70,
     NVME_LID_SANITIZE_NS_LIST = 0x7f,
     NVME_LID_SANITIZE = 0x81,
+};
+
+/* Base, figure "Set Features - Feature Identifiers"; CDW10 bits 7:0. */
+enum nvme_fid {
+    NVME_FID_TEMPERATURE = 0x04,
+    NVME_FID_QUEUES = 0x07,
+    NVME_FID_COALESCING = 0x08,
+    NVME_FID_VECTOR = 0x09,
+    NVME_FID_EVENTS = 0x0b,
+    NVME_FID_KEEP_ALIVE = 0x0f,
 };
 
 /* Get Log Page, CDW10 and CDW11: LID 7:0, LSP 14:8, RAE 15, NUMD (dwords less one) in 31:16 and CDW11 15:0. */
@@ -205,6 +220,30 @@ static inline unsigned nvme_format_ses(uint32_t cdw10)
     return cdw10 >> NVME_FORMAT_SES_SHIFT & 0x7u;
 }
 
+/* Firmware Commit CDW10: FS 2:0, CA 5:3, BPID 31. Firmware Image Download: CDW10 is the number of dwords less one,
+ * CDW11 the offset in dwords. */
+enum nvme_fw_action {
+    NVME_FW_REPLACE = 0,          /* what was downloaded goes into the slot, */
+    NVME_FW_REPLACE_ACTIVATE = 1, /* and runs after the next reset */
+    NVME_FW_ACTIVATE = 2,         /* what is in the slot runs after the next reset */
+    NVME_FW_ACTIVATE_NOW = 3,     /* what was downloaded, else what is in the slot, runs at once */
+};
+
+static inline uint32_t nvme_fw_commit_cdw10(unsigned slot, enum nvme_fw_action action)
+{
+    return (slot & 0x7u) | (uint32_t)action << 3;
+}
+
+static inline unsigned nvme_fw_slot(uint32_t cdw10)
+{
+    return cdw10 & 0x7u;
+}
+
+static inline unsigned nvme_fw_action(uint32_t cdw10)
+{
+    return cdw10 >> 3 & 0x7u;
+}
+
 /* Sanitize CDW10: SANACT 2:0, AUSE 3, OWPASS 7:4, OIPBP 8, NDAS 9, EMVS 10 (Base 2.1). Sanitize Namespace (Base 2.3)
  * has SANACT, AUSE and EMVS at the same places and knows the actions 1, 4 and 5 only. Its progress is in the
  * Sanitize Status log (81h) read with the namespace's NSID. */
@@ -234,6 +273,7 @@ enum nvme_status {
     NVME_ST_SEQUENCE = 0x00c,
     NVME_ST_SGL_LENGTH = 0x00f,
     NVME_ST_SGL_TYPE = 0x011,
+    NVME_ST_PRP_OFFSET = 0x013,
     NVME_ST_SGL_OFFSET = 0x016,
     NVME_ST_SANITIZE_FAILED = 0x01c,
     NVME_ST_SANITIZE_RUNNING = 0x01d,
@@ -245,9 +285,23 @@ enum nvme_status {
     NVME_ST_CAPACITY_EXCEEDED = 0x081,
     NVME_ST_NS_NOT_READY = 0x082,
     NVME_ST_FORMAT_RUNNING = 0x084,
+    NVME_ST_CQ_INVALID = 0x100,
+    NVME_ST_QUEUE_ID = 0x101,
+    NVME_ST_QUEUE_SIZE = 0x102,
     NVME_ST_EVENT_LIMIT = 0x105,
+    NVME_ST_FW_SLOT = 0x106,
+    NVME_ST_FW_IMAGE = 0x107,
+    NVME_ST_VECTOR = 0x108,
     NVME_ST_INVALID_LOG_PAGE = 0x109,
     NVME_ST_INVALID_FORMAT = 0x10a,
+    NVME_ST_FW_NEEDS_CONVENTIONAL_RESET = 0x10b, /* this, 110h and 111h: committed, but not active yet */
+    NVME_ST_QUEUE_DELETION = 0x10c,
+    NVME_ST_FEATURE_NOT_OF_NS = 0x10f,
+    NVME_ST_FW_NEEDS_SUBSYSTEM_RESET = 0x110,
+    NVME_ST_FW_NEEDS_CTRL_RESET = 0x111,
+    NVME_ST_FW_MAX_TIME = 0x112,   /* would take longer than MTFA: activate it by a reset */
+    NVME_ST_FW_PROHIBITED = 0x113, /* the drive does not want to run it */
+    NVME_ST_FW_OVERLAP = 0x114,
     NVME_ST_NS_NO_CAPACITY = 0x115,
     NVME_ST_NS_NO_ID = 0x116,
     NVME_ST_NS_ATTACHED = 0x118,
@@ -256,7 +310,7 @@ enum nvme_status {
     NVME_ST_NS_NO_THIN = 0x11b,
     NVME_ST_CTRL_LIST_INVALID = 0x11c,
     NVME_ST_SANITIZE_NS_LIMIT = 0x13c, /* Base 2.3: Request Exceeds Maximum Namespace Sanitize Operations In Progress */
-    NVME_ST_CONNECT_FORMAT = 0x180, /* of Connect and Disconnect, until 185h */
+    NVME_ST_CONNECT_FORMAT = 0x180,    /* of Connect and Disconnect, until 185h */
     NVME_ST_CONNECT_BUSY = 0x181,
     NVME_ST_CONNECT_PARAMETERS = 0x182,
     NVME_ST_CONNECT_HOST = 0x184,
@@ -287,7 +341,12 @@ enum {
     NVME_OACS_FORMAT = 1 << 1,
     NVME_OACS_FIRMWARE = 1 << 2,
     NVME_OACS_NS_MANAGEMENT = 1 << 3,
-    NVME_LPA_SMART_NS = 1 << 0, /* SMART log of one namespace */
+    NVME_FRMW_SLOT1_READ_ONLY = 1 << 0,
+    NVME_FRMW_SLOTS_SHIFT = 1, /* bits 3:1, from 1 to 7 */
+    NVME_FRMW_SLOTS_MASK = 7 << 1,
+    NVME_FRMW_NO_RESET = 1 << 4, /* activation without a reset */
+    NVME_FWUG_ANY = 0xff,        /* no restriction; 0: not told; else in units of 4 KiB */
+    NVME_LPA_SMART_NS = 1 << 0,  /* the SMART log can be read of one namespace */
     NVME_LPA_EFFECTS = 1 << 1,
     NVME_LPA_EXTENDED = 1 << 2,
     NVME_ONCS_DSM = 1 << 2,
@@ -353,9 +412,12 @@ _Static_assert(offsetof(struct nvme_wire_ctrl, cntlid) == 78, "CNTLID");
 _Static_assert(offsetof(struct nvme_wire_ctrl, ctratt) == 96, "CTRATT");
 _Static_assert(offsetof(struct nvme_wire_ctrl, cntrltype) == 111, "CNTRLTYPE");
 _Static_assert(offsetof(struct nvme_wire_ctrl, oacs) == 256, "OACS");
+_Static_assert(offsetof(struct nvme_wire_ctrl, frmw) == 260, "FRMW");
 _Static_assert(offsetof(struct nvme_wire_ctrl, lpa) == 261, "LPA");
+_Static_assert(offsetof(struct nvme_wire_ctrl, mtfa) == 270, "MTFA");
 _Static_assert(offsetof(struct nvme_wire_ctrl, tnvmcap) == 280, "TNVMCAP");
 _Static_assert(offsetof(struct nvme_wire_ctrl, unvmcap) == 296, "UNVMCAP");
+_Static_assert(offsetof(struct nvme_wire_ctrl, fwug) == 319, "FWUG");
 _Static_assert(offsetof(struct nvme_wire_ctrl, kas) == 320, "KAS");
 _Static_assert(offsetof(struct nvme_wire_ctrl, sanicap) == 328, "SANICAP");
 _Static_assert(offsetof(struct nvme_wire_ctrl, domainid) == 356, "DOMAINID");
@@ -490,6 +552,16 @@ _Static_assert(offsetof(struct nvme_wire_smart, power_on_hours) == 128, "power o
 _Static_assert(offsetof(struct nvme_wire_smart, media_errors) == 160, "media errors");
 _Static_assert(offsetof(struct nvme_wire_smart, sensor) == 200, "temperature sensors");
 
+/* Base, figure "Firmware Slot Information Log". AFI: bits 2:0 the active slot, 6:4 the one that is active after the
+ * next reset, 0: the drive does not say. A revision of zeros: the slot is empty. */
+enum { NVME_AFI_MASK = 7, NVME_AFI_NEXT_SHIFT = 4 };
+struct nvme_wire_firmware {
+    uint8_t afi, reserved1[7];
+    char revision[7][8]; /* of slots 1 to 7 */
+    uint8_t reserved64[448];
+};
+_Static_assert(sizeof(struct nvme_wire_firmware) == 512, "firmware slot log");
+
 /* Base, figure "Error Information Log Entry". */
 struct nvme_wire_error {
     struct le64 count; /* 0: no entry */
@@ -530,7 +602,8 @@ enum {
     NVME_SSTAT_RUNNING = 2,
     NVME_SSTAT_FAILED = 3,
     NVME_SSTAT_DONE_DEALLOCATED = 4,
-    NVME_SSTAT_GLOBAL_ERASED = 1 << 8,
+    NVME_SSTAT_PASSES_SHIFT = 3,       /* 7:3 completed passes of an overwrite */
+    NVME_SSTAT_GLOBAL_ERASED = 1 << 8, /* nothing was written since, or ever */
 };
 struct nvme_wire_sanitize {
     struct le16 sprog; /* done, in 1/65536; FFFFh while nothing runs */

@@ -137,7 +137,6 @@ static uint16_t create(struct soft_drive *drive, struct soft_call *call)
         return NVME_ST_NS_NO_CAPACITY;
     ns.media = pick_medium(drive, &next);
     put_ids(profile, next.seed, &ns);
-    drive->ns_written_bytes[ns.nsid] = 0;
     soft_state_add(&next, &ns);
     /* Media first: a file that no state knows is removed at the next start; the reverse would be a loss. */
     if (!soft_media_size(drive->media, ns.media, ns.size_blocks * block))
@@ -148,33 +147,55 @@ static uint16_t create(struct soft_drive *drive, struct soft_call *call)
     return status;
 }
 
-static uint16_t delete_ns(struct soft_drive *drive, uint32_t nsid)
+static uint16_t delete_one(struct soft_drive *drive, uint32_t nsid)
 {
     struct soft_state next = drive->state;
     const struct soft_ns *ns = soft_state_ns(&next, nsid);
     if (ns == NULL)
         return NVME_ST_INVALID_NS;
-    if (ns->cntlid != 0)
+    if (ns->cntlid != 0 && !drive->profile.delete_attached)
         return NVME_ST_SEQUENCE;
     const uint64_t medium = ns->media;
+    const uint16_t cntlid = ns->cntlid;
     const bool keep = drive->profile.leaky_delete && next.spare_count < SOFT_NS_MAX;
     soft_state_remove(&next, nsid, drive->profile.reclaim_in_order);
     if (keep)
         next.spares[next.spare_count++].media = medium;
     const uint16_t status = soft_commit(drive, &next);
-    if (status == NVME_ST_OK && !keep)
+    if (status != NVME_ST_OK)
+        return status;
+    soft_changed(drive, cntlid, nsid);
+    if (cntlid == SOFT_CNTLID)
+        soft_hide(drive, nsid);
+    if (!keep)
         soft_media_drop(drive->media, medium); /* a file left behind is removed at the next start */
-    return status;
+    return NVME_ST_OK;
+}
+
+/* NSID FFFFFFFFh: all there are, or, where one of them may not go, none. */
+static uint16_t delete_ns(struct soft_drive *drive, uint32_t nsid)
+{
+    if (nsid != NVME_NSID_ALL)
+        return delete_one(drive, nsid);
+    for (size_t i = 0; i < drive->state.ns_count; i++)
+        if (drive->state.ns[i].cntlid != 0 && !drive->profile.delete_attached)
+            return NVME_ST_SEQUENCE;
+    while (drive->state.ns_count > 0) {
+        const uint16_t status = delete_one(drive, drive->state.ns[drive->state.ns_count - 1].nsid);
+        if (status != NVME_ST_OK)
+            return status;
+    }
+    return NVME_ST_OK;
 }
 
 uint16_t soft_ns_management(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
-    if (!drive->profile.ns_management)
+    if (!soft_has_ns_management(drive))
         return NVME_ST_INVALID_OPCODE;
     if (cmd->cdw10 > NVME_NS_DELETE || !soft_cdws_zero(cmd))
         return NVME_ST_INVALID_FIELD;
-    const uint16_t busy = soft_busy(drive, cmd->nsid);
+    const uint16_t busy = soft_busy(drive, cmd->nsid == NVME_NSID_ALL ? drive->state.op.nsid : cmd->nsid);
     if (busy != NVME_ST_OK)
         return busy;
     if (cmd->cdw10 == NVME_NS_CREATE)
@@ -207,7 +228,7 @@ static uint16_t check_attachment(const struct soft_ns *ns, uint16_t cntlid, bool
 uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
-    if (!drive->profile.ns_management)
+    if (!soft_has_ns_management(drive))
         return NVME_ST_INVALID_OPCODE;
     if (cmd->cdw10 > NVME_NS_DETACH || !soft_cdws_zero(cmd) || cmd->data_len != NVME_PAGE)
         return NVME_ST_INVALID_FIELD;

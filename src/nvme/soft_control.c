@@ -57,6 +57,20 @@ static bool do_power_cut(const struct request *request, struct err *err)
     return true;
 }
 
+static bool do_reset(const struct request *request, struct err *err)
+{
+    (void)err;
+    soft_drive_ctrl_reset(request->drive, 1);
+    return true;
+}
+
+static bool do_subsystem_reset(const struct request *request, struct err *err)
+{
+    (void)err;
+    soft_drive_subsystem_reset(request->drive);
+    return true;
+}
+
 static bool do_fault(const struct request *request, struct err *err)
 {
     struct soft_fault fault;
@@ -122,6 +136,8 @@ static const struct command {
     {"remove", TAKES_DRIVE, "remove SERIAL            pull it out while it works", do_remove},
     {"restore", TAKES_DRIVE, "restore SERIAL           put it back in", do_restore},
     {"power-cut", TAKES_DRIVE, "power-cut SERIAL         what is under way is interrupted", do_power_cut},
+    {"reset", TAKES_DRIVE, "reset SERIAL             resets controller 1; new firmware may run then", do_reset},
+    {"subsystem-reset", TAKES_DRIVE, "subsystem-reset SERIAL   resets all controllers", do_subsystem_reset},
     {"fault", TAKES_DRIVE_AND_MORE,
      "fault SERIAL COMMAND [nth=N] [count=N] kind=KIND\n"
      "                         COMMAND: format, create, delete, attach, detach, sanitize, ... or 0xNN; KIND:\n"

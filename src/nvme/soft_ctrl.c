@@ -45,6 +45,19 @@ void soft_drive_ctrl_reset(struct soft_drive *drive, uint16_t cntlid)
 {
     must(soft_state_has_ctrl(&drive->state, cntlid));
     drive->ctrls[cntlid - 1] = (struct soft_ctrl){0};
+    soft_firmware_reset(drive, SOFT_RESET_CONTROLLER);
+}
+
+void soft_drive_subsystem_reset(struct soft_drive *drive)
+{
+    memset(drive->ctrls, 0, sizeof(drive->ctrls));
+    drive->resets++;
+    soft_firmware_reset(drive, SOFT_RESET_SUBSYSTEM);
+}
+
+uint64_t soft_drive_resets(const struct soft_drive *drive)
+{
+    return drive->resets;
 }
 
 void soft_changed(struct soft_drive *drive, uint16_t cntlid, uint32_t nsid)
@@ -59,7 +72,7 @@ bool soft_drive_event(struct soft_drive *drive, uint16_t cntlid, uint32_t *out)
 {
     must(soft_state_has_ctrl(&drive->state, cntlid));
     struct soft_ctrl *ctrl = &drive->ctrls[cntlid - 1];
-    if (!ctrl->event_due || ctrl->event_masked || !(ctrl->event_config & EVENT_NS_CHANGED))
+    if (!ctrl->event_due || ctrl->event_masked || !(soft_feature_value(ctrl, NVME_FID_EVENTS) & EVENT_NS_CHANGED))
         return false;
     ctrl->event_due = false;
     ctrl->event_masked = true;

@@ -10,24 +10,35 @@
 
 enum { SOFT_FAULTS_ALL = 64 };
 
+enum { SOFT_FEATURES = 8, SOFT_WCTEMP = 343, SOFT_CCTEMP = 353 /* kelvin */ };
+
+struct soft_feature {
+    bool is_set; /* else it is as from the factory */
+    uint32_t value;
+};
+
 /* What a controller remembers while it has power. */
 struct soft_ctrl {
     bool changed[SOFT_NS_MAX + 1]; /* by NSID: log 04h */
-    uint32_t event_config;         /* feature 0Bh */
-    bool event_due;                /* something changed that no event has told of, */
-    bool event_masked;             /* and none is sent before the log of the last one is read */
+    struct soft_feature features[SOFT_FEATURES];
+    bool event_due;    /* something changed that no event has told of, */
+    bool event_masked; /* and none is sent before the log of the last one is read */
 };
+
+struct soft_download;
 
 struct soft_drive {
     struct soft_profile profile;
     char serial[21];
-    char *dir;   /* owned; NULL: in memory */
-    int lock_fd; /* of dir/lock; -1 in memory */
+    char *dir;    /* owned; NULL: in memory */
+    int lock_fd;  /* of dir/lock; -1 in memory */
+    bool is_open; /* dir holds this drive */
     struct soft_state state;
     struct soft_media *media; /* owned */
     struct rng rng;
     bool present;
     uint64_t removals;               /* so often was it pulled */
+    uint64_t resets;                 /* of the NVM subsystem */
     bool visible[SOFT_NS_MAX + 1];   /* by NSID: the host of controller 1 shows it */
     uint16_t opens[SOFT_NS_MAX + 1]; /* by NSID: descriptors and holders, linked in */
     struct soft_fault faults[SOFT_FAULTS_ALL];
@@ -40,8 +51,7 @@ struct soft_drive {
     uint16_t done_status;                   /* and how it went */
     struct soft_ctrl ctrls[SOFT_CTRLS_MAX]; /* by CNTLID less one */
     struct soft_health health;
-    uint64_t reads, writes, read_bytes, written_bytes; /* for the SMART log, since the struct was made */
-    uint64_t ns_written_bytes[SOFT_NS_MAX + 1];        /* by NSID */
+    struct soft_download *download;         /* owned; firmware on its way, NULL: none */
     struct soft_log_entry *log;             /* owned; a ring of SOFT_LOG_MAX, made when first used */
     uint64_t log_seq;
 };
@@ -65,6 +75,8 @@ uint16_t soft_ns_attachment(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_format(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_sanitize(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_sanitize_ns(struct soft_drive *drive, struct soft_call *call);
+uint16_t soft_fw_download(struct soft_drive *drive, struct soft_call *call);
+uint16_t soft_fw_commit(struct soft_drive *drive, struct soft_call *call);
 uint16_t soft_io_command(struct soft_drive *drive, struct soft_call *call);
 
 /* The state becomes `next`, durably; NVME_ST_INTERNAL and no change when it cannot be saved. */
@@ -87,6 +99,22 @@ void soft_hide(struct soft_drive *drive, uint32_t nsid);
 void soft_factory(struct soft_drive *drive, struct soft_state *state);
 /* Lowest free NSID; 0: none, or MNAN is reached. */
 uint32_t soft_free_nsid(const struct soft_drive *drive);
+
+/* The firmware that a new drive is born with, in slot 1; nothing where there is some. */
+void soft_firmware_factory(struct soft_state *state, const struct soft_profile *profile);
+/* After a reset: what was downloaded is gone; what waited for this kind of reset runs. */
+void soft_firmware_reset(struct soft_drive *drive, enum soft_reset reset);
+size_t soft_firmware_log(const struct soft_drive *drive, struct nvme_wire_firmware *page); /* the page's size */
+void soft_firmware_identify(const struct soft_drive *drive, struct nvme_wire_ctrl *page);
+/* By its profile, or by the firmware that runs. */
+bool soft_has_ns_management(const struct soft_drive *drive);
+
+uint32_t soft_feature_value(const struct soft_ctrl *ctrl, uint8_t fid);
+
+/* A read or a write was carried out. */
+void soft_smart_count(struct soft_drive *drive, struct soft_ns *ns, bool is_write, uint64_t bytes);
+void soft_smart_power_up(struct soft_state *state);
+size_t soft_smart_log(struct soft_drive *drive, uint32_t nsid, struct nvme_wire_smart *page); /* the page's size */
 
 static inline bool soft_cdws_zero(const struct nvme_cmd *cmd)
 {

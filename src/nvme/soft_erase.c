@@ -94,12 +94,14 @@ void soft_op_finish(struct soft_drive *drive)
     uint16_t status = wiped ? NVME_ST_OK : NVME_ST_INTERNAL;
     const uint8_t sstat = wiped ? NVME_SSTAT_DONE : NVME_SSTAT_FAILED;
     next.op = (struct soft_op){0};
-    if (op.kind == SOFT_OP_FORMAT)
+    if (op.kind == SOFT_OP_FORMAT) {
         status = finish_format(drive, &next, wiped);
-    else if (op.kind == SOFT_OP_SANITIZE)
+    } else if (op.kind == SOFT_OP_SANITIZE) {
         next.sanitized = sstat;
-    else if (soft_state_ns(&next, op.nsid) != NULL)
+        next.written = next.written && !wiped;
+    } else if (soft_state_ns(&next, op.nsid) != NULL) {
         soft_state_ns(&next, op.nsid)->sanitized = sstat;
+    }
     const uint16_t saved = soft_commit(drive, &next);
     if (saved != NVME_ST_OK) /* in memory it is over all the same; a restart finds it under way and interrupts it */
         drive->state.op = (struct soft_op){0};

@@ -74,6 +74,10 @@ static uint16_t admin_command(struct soft_drive *drive, struct soft_call *call)
         return soft_sanitize(drive, call);
     case NVME_OP_SANITIZE_NS:
         return soft_sanitize_ns(drive, call);
+    case NVME_OP_FW_COMMIT:
+        return soft_fw_commit(drive, call);
+    case NVME_OP_FW_DOWNLOAD:
+        return soft_fw_download(drive, call);
     default:
         return NVME_ST_INVALID_OPCODE;
     }

@@ -27,7 +27,8 @@ static const struct {
     {"get-log", false, 0x02, false, 0},       {"identify", false, 0x06, false, 0},
     {"set-features", false, 0x09, false, 0},  {"get-features", false, 0x0a, false, 0},
     {"format", false, 0x80, false, 0},        {"sanitize", false, 0x84, false, 0},
-    {"sanitize-ns", false, 0x8c, false, 0},   {"flush", true, 0x00, false, 0},
+    {"sanitize-ns", false, 0x8c, false, 0},   {"fw-commit", false, 0x10, false, 0},
+    {"fw-download", false, 0x11, false, 0},   {"flush", true, 0x00, false, 0},
     {"write", true, 0x01, false, 0},          {"read", true, 0x02, false, 0},
     {"write-zeroes", true, 0x08, false, 0},   {"dsm", true, 0x09, false, 0},
 };

@@ -17,20 +17,19 @@ static uint16_t identify_ctrl(const struct soft_drive *drive, uint16_t cntlid, s
     page->vid = page->ssvid = le16_of(profile->vendor_id);
     put_text(page->sn, sizeof(page->sn), drive->serial);
     put_text(page->mn, sizeof(page->mn), profile->model);
-    put_text(page->fr, sizeof(page->fr), profile->firmware);
     page->cntlid = le16_of(cntlid);
     page->ver = le32_of(NVME_VERSION_2_0);
     page->oaes = le32_of(profile->events ? NVME_OAES_NS_CHANGED : 0);
     page->ctratt = le32_of(profile->granularity_reported ? NVME_CTRATT_GRANULARITY : 0);
     page->cntrltype = 1; /* I/O controller */
-    page->oacs = le16_of(
-        (uint16_t)((profile->format ? NVME_OACS_FORMAT : 0) | (profile->ns_management ? NVME_OACS_NS_MANAGEMENT : 0)));
+    page->oacs = le16_of((uint16_t)((profile->format ? NVME_OACS_FORMAT : 0) |
+                                    (soft_has_ns_management(drive) ? NVME_OACS_NS_MANAGEMENT : 0)));
+    soft_firmware_identify(drive, page);
     page->acl = page->aerl = 3;
-    page->lpa = (uint8_t)(NVME_LPA_EFFECTS | NVME_LPA_EXTENDED |
-                          (profile->smart_per_namespace ? NVME_LPA_SMART_NS : 0));
+    page->lpa = NVME_LPA_EFFECTS | NVME_LPA_EXTENDED | (profile->smart_per_namespace ? NVME_LPA_SMART_NS : 0);
     page->elpe = 63;
-    page->wctemp = le16_of(343);
-    page->cctemp = le16_of(353);
+    page->wctemp = le16_of(SOFT_WCTEMP);
+    page->cctemp = le16_of(SOFT_CCTEMP);
     page->tnvmcap = le128_of(profile->capacity_bytes);
     page->unvmcap = le128_of(soft_drive_free_bytes(drive));
     page->sanicap = le32_of((profile->sanitize_crypto ? NVME_SANICAP_CRYPTO : 0u) |
@@ -85,7 +84,7 @@ static uint16_t identify_ns(struct soft_drive *drive, const struct soft_call *ca
                             struct nvme_wire_ns *page)
 {
     const uint32_t nsid = call->cmd->nsid;
-    if (nsid == NVME_NSID_ALL && !allocated && drive->profile.ns_management) {
+    if (nsid == NVME_NSID_ALL && !allocated && soft_has_ns_management(drive)) {
         put_lba_formats(&drive->profile, page);
         return NVME_ST_OK;
     }
@@ -166,7 +165,7 @@ uint16_t soft_identify(struct soft_drive *drive, struct soft_call *call)
     const bool needs_management = cns >= NVME_CNS_ALLOCATED_NS_LIST && cns <= NVME_CNS_CTRL_LIST;
     if (!soft_cdws_zero(cmd) || cmd->cdw10 & (takes_cntid ? 0xff00u : 0xffffff00u) || cmd->data_len != NVME_PAGE)
         return NVME_ST_INVALID_FIELD;
-    if (needs_management && !profile->ns_management)
+    if (needs_management && !soft_has_ns_management(drive))
         return NVME_ST_INVALID_FIELD;
     memset(cmd->data, 0, NVME_PAGE);
     switch (cns) {

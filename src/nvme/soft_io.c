@@ -6,7 +6,15 @@ static uint16_t io_range(const struct soft_ns *ns, uint64_t first, uint64_t coun
     return count > ns->size_blocks || first > ns->size_blocks - count ? NVME_ST_LBA_RANGE : NVME_ST_OK;
 }
 
-static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, const struct soft_ns *ns)
+/* That anything was written at all is durable before the first such write is. */
+static uint16_t note_written(struct soft_drive *drive)
+{
+    struct soft_state next = drive->state;
+    next.written = true;
+    return drive->state.written ? NVME_ST_OK : soft_commit(drive, &next);
+}
+
+static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, struct soft_ns *ns)
 {
     enum { DEAC = 1 << 25, FUA = 1 << 30, DATASET_HINTS = 0xff };
     const uint32_t limited_retry = 1u << 31;
@@ -22,14 +30,14 @@ static uint16_t read_write(struct soft_drive *drive, struct soft_call *call, con
     if (io_range(ns, first, count) != NVME_ST_OK)
         return NVME_ST_LBA_RANGE;
     if (cmd->opcode == NVME_IO_READ) {
-        drive->reads++;
-        drive->read_bytes += cmd->data_len;
+        soft_smart_count(drive, ns, false, cmd->data_len);
         const bool ok = soft_media_read(drive->media, ns->media, first * block, cmd->data, cmd->data_len);
         return ok ? NVME_ST_OK : NVME_ST_READ_ERROR;
     }
-    drive->writes++;
-    drive->written_bytes += zeroes ? 0 : cmd->data_len; /* "Data Units Written" does not count Write Zeroes */
-    drive->ns_written_bytes[cmd->nsid] += zeroes ? 0 : cmd->data_len;
+    if (note_written(drive) != NVME_ST_OK)
+        return NVME_ST_WRITE_FAULT;
+    if (!zeroes)
+        soft_smart_count(drive, ns, true, cmd->data_len);
     const uint64_t done = call->effect == SOFT_EFFECT_HALF ? (count + 1) / 2 : count;
     const bool ok = zeroes
                         ? soft_media_zero(drive->media, ns->media, first * block, done * block)
@@ -67,7 +75,7 @@ static uint16_t flush(struct soft_drive *drive, const struct nvme_cmd *cmd, cons
 uint16_t soft_io_command(struct soft_drive *drive, struct soft_call *call)
 {
     const struct nvme_cmd *cmd = call->cmd;
-    const struct soft_ns *ns = soft_state_ns(&drive->state, cmd->nsid);
+    struct soft_ns *ns = soft_state_ns(&drive->state, cmd->nsid);
     if (ns == NULL || ns->cntlid != call->cntlid)
         return NVME_ST_INVALID_NS;
     const uint16_t busy = soft_busy(drive, cmd->nsid);

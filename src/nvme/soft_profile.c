@@ -2,6 +2,7 @@
 
 #include "base/must.h"
 #include "base/text.h"
+#include "nvme/soft_fwimage.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +15,16 @@ enum { LINE_MAX_LEN = 256 };
 
 enum key_kind { K_BOOL, K_SIZE, K_MS, K_NUMBER, K_HEX, K_TEXT, K_IDS, K_OTHER };
 
-enum key_other { OTHER_GRANULARITY, OTHER_LBA_FORMAT, OTHER_CRYPTO_RESULT, OTHER_RECLAIM, OTHER_SANITIZE, OTHER_FAULT, OTHER_HEALTH };
+enum key_other {
+    OTHER_GRANULARITY,
+    OTHER_LBA_FORMAT,
+    OTHER_CRYPTO_RESULT,
+    OTHER_RECLAIM,
+    OTHER_SANITIZE,
+    OTHER_ACTIVATION,
+    OTHER_FAULT,
+    OTHER_HEALTH
+};
 
 /* One line a key. `max` is the largest number, or the size of the text's field. */
 static const struct key {
@@ -27,8 +37,14 @@ static const struct key {
 } keys[] = {
 #define FIELD(member) offsetof(struct soft_profile, member), sizeof(((struct soft_profile *)0)->member)
     {.name = "vendor_id", .kind = K_HEX, FIELD(vendor_id), .max = 0xffff},
+    {.name = "msi", .kind = K_BOOL, FIELD(msi)},
     {.name = "model", .kind = K_TEXT, FIELD(model)},
     {.name = "firmware", .kind = K_TEXT, FIELD(firmware)},
+    {.name = "firmware_slots", .kind = K_NUMBER, FIELD(firmware_slots), .max = SOFT_FIRMWARE_MAX},
+    {.name = "firmware_slot1_read_only", .kind = K_BOOL, FIELD(firmware_slot1_read_only)},
+    {.name = "firmware_activation", .kind = K_OTHER, .other = OTHER_ACTIVATION},
+    {.name = "firmware_granularity", .kind = K_SIZE, FIELD(firmware_granularity), .max = SOFT_FWIMAGE_BYTES},
+    {.name = "firmware_max_ms", .kind = K_MS, FIELD(firmware_max_ms), .max = 6553500},
     {.name = "capacity", .kind = K_SIZE, FIELD(capacity_bytes), .max = 16ull << 40},
     {.name = "nn", .kind = K_NUMBER, FIELD(nn), .max = SOFT_NS_MAX},
     {.name = "mnan", .kind = K_NUMBER, FIELD(mnan), .max = SOFT_NS_MAX},
@@ -38,7 +54,7 @@ static const struct key {
     {.name = "ncg", .kind = K_SIZE, FIELD(ncg_bytes), .max = 1ull << 40},
     {.name = "granularity_reported", .kind = K_BOOL, FIELD(granularity_reported)},
     {.name = "granularity_strict", .kind = K_BOOL, FIELD(granularity_strict)},
-    {.name = "fna", .kind = K_HEX, FIELD(fna), .max = 0x0f},
+    {.name = "fna", .kind = K_HEX, FIELD(fna), .max = 0xff},
     {.name = "ns_management", .kind = K_BOOL, FIELD(ns_management)},
     {.name = "format", .kind = K_BOOL, FIELD(format)},
     {.name = "sanitize_ns", .kind = K_BOOL, FIELD(sanitize_ns)},
@@ -48,16 +64,17 @@ static const struct key {
     {.name = "format_ms", .kind = K_MS, FIELD(format_ms), .max = 86400000},
     {.name = "sanitize_ms", .kind = K_MS, FIELD(sanitize_ms), .max = 86400000},
     {.name = "progress", .kind = K_BOOL, FIELD(progress)},
+    {.name = "delete_attached", .kind = K_BOOL, FIELD(delete_attached)},
     {.name = "leaky_delete", .kind = K_BOOL, FIELD(leaky_delete)},
     {.name = "interrupted_not_ready", .kind = K_BOOL, FIELD(interrupted_not_ready)},
     {.name = "write_zeroes", .kind = K_BOOL, FIELD(write_zeroes)},
     {.name = "deallocate", .kind = K_BOOL, FIELD(deallocate)},
+    {.name = "smart_per_namespace", .kind = K_BOOL, FIELD(smart_per_namespace)},
     {.name = "granularity", .kind = K_OTHER, .other = OTHER_GRANULARITY},
     {.name = "lba_format", .kind = K_OTHER, .other = OTHER_LBA_FORMAT, .repeats = true},
     {.name = "crypto_result", .kind = K_OTHER, .other = OTHER_CRYPTO_RESULT},
     {.name = "reclaim", .kind = K_OTHER, .other = OTHER_RECLAIM},
     {.name = "sanitize", .kind = K_OTHER, .other = OTHER_SANITIZE},
-    {.name = "smart_per_namespace", .kind = K_BOOL, FIELD(smart_per_namespace)},
     {.name = "health", .kind = K_OTHER, .other = OTHER_HEALTH},
     {.name = "fault", .kind = K_OTHER, .other = OTHER_FAULT, .repeats = true},
 #undef FIELD
@@ -71,6 +88,9 @@ void soft_profile_defaults(struct soft_profile *out)
         .vendor_id = 0x1b36, /* Red Hat, as QEMU's emulated devices */
         .model = "nsmith software drive",
         .firmware = "SOFT0001",
+        .firmware_slots = 3,
+        .firmware_granularity = 4096,
+        .firmware_max_ms = 1000,
         .nn = 32,
         .lbaf = {{.block_bytes = 512, .performance = 2}, {.block_bytes = 4096}},
         .lbaf_count = 2,
@@ -236,6 +256,7 @@ static bool set_fault(struct soft_profile *out, const char *value, struct err *e
 static bool set_other(struct soft_profile *out, enum key_other key, const char *value, struct err *err)
 {
     static const char *const results[] = {"zeros", "noise", NULL}, *const orders[] = {"at-once", "delete-order", NULL};
+    static const char *const activations[] = {"at-once", "controller-reset", "subsystem-reset", "power-cycle", NULL};
     unsigned word;
     switch (key) {
     case OTHER_GRANULARITY:
@@ -257,6 +278,11 @@ static bool set_other(struct soft_profile *out, enum key_other key, const char *
         return true;
     case OTHER_SANITIZE:
         return set_sanitize(out, value, err);
+    case OTHER_ACTIVATION:
+        if (!parse_word("firmware_activation", value, activations, &word, err))
+            return false;
+        out->firmware_activation = (enum soft_activation)word;
+        return true;
     case OTHER_FAULT:
         return set_fault(out, value, err);
     case OTHER_HEALTH:
@@ -347,6 +373,8 @@ static bool check_whole(const struct soft_profile *profile, struct err *err)
         why = "mnan is larger than nn";
     else if (!profile->ns_management && !profile->factory_namespace)
         why = "a drive without namespace management needs factory_namespace = yes";
+    else if (profile->firmware_granularity % 4096 != 0)
+        why = "firmware_granularity is not a multiple of 4096 bytes";
     for (size_t i = 0; why == NULL && i < profile->lbaf_count; i++)
         if (profile->nsg_bytes % profile->lbaf[i].block_bytes != 0 ||
             profile->ncg_bytes % profile->lbaf[i].block_bytes != 0)

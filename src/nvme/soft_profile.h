@@ -14,6 +14,7 @@
 enum {
     SOFT_NS_MAX = 128, /* the largest NN */
     SOFT_LBAF_MAX = 16,
+    SOFT_FIRMWARE_MAX = 7, /* slots */
     SOFT_FAULTS_MAX = 16,
     SOFT_PROFILE_TEXT_MAX = 65536,
 };
@@ -47,6 +48,14 @@ struct soft_fault {
     uint32_t seen;   /* commands of that opcode so far */
 };
 
+/* What it takes until another firmware runs. With AT_ONCE a reset of the controller does as well. */
+enum soft_activation {
+    SOFT_ACTIVATION_AT_ONCE,
+    SOFT_ACTIVATION_CONTROLLER_RESET,
+    SOFT_ACTIVATION_SUBSYSTEM_RESET,
+    SOFT_ACTIVATION_POWER_CYCLE, /* what Base calls a Conventional Reset */
+};
+
 enum soft_ids { SOFT_IDS_UNIQUE, SOFT_IDS_ZERO, SOFT_IDS_REUSED }; /* reused: the same for the same NSID */
 
 /* What the SMART log says (Base 2.0, LID 02h). */
@@ -67,9 +76,15 @@ struct soft_lbaf {
 struct soft_profile {
     char name[64];
     uint16_t vendor_id;
-    char model[41], firmware[9];
-    uint64_t capacity_bytes; /* TNVMCAP */
-    uint32_t nn, mnan;       /* mnan 0: not reported */
+    bool msi; /* on PCIe: interrupts by MSI, as a drive has them that knows no MSI-X */
+    char model[41], firmware[9]; /* the revision it is born with, in slot 1 */
+    uint8_t firmware_slots;      /* 0: no commands to update it */
+    bool firmware_slot1_read_only;
+    enum soft_activation firmware_activation;
+    uint32_t firmware_granularity; /* FWUG in bytes; 0: no restriction */
+    uint32_t firmware_max_ms;      /* MTFA */
+    uint64_t capacity_bytes;       /* TNVMCAP */
+    uint32_t nn, mnan;             /* mnan 0: not reported */
     struct soft_lbaf lbaf[SOFT_LBAF_MAX];
     size_t lbaf_count;
     uint8_t factory_lbaf;          /* of the namespace that the drive is born with */
@@ -86,10 +101,11 @@ struct soft_profile {
     bool events;           /* the host sees an attached namespace at once, else after a rescan */
     uint32_t format_ms, sanitize_ms; /* how long */
     bool progress;                   /* FPI supported */
+    bool delete_attached;            /* deleting detaches, as Base lets it; else what is attached cannot be deleted */
     bool leaky_delete;               /* a new namespace shows what a deleted one held */
     bool interrupted_not_ready; /* after a format that a power cut interrupted: Namespace Not Ready until formatted */
+    bool smart_per_namespace;   /* LPA bit 0: the SMART log of one namespace counts what was written there */
     bool write_zeroes, deallocate; /* ONCS bits 3 and 2 */
-    bool smart_per_namespace;      /* LPA bit 0: the SMART log of one namespace counts what was written there */
     struct soft_health health;
     struct soft_fault faults[SOFT_FAULTS_MAX];
     size_t fault_count;

@@ -14,6 +14,14 @@
 static const char *const op_words[SOFT_OP_COUNT] = {"none", "format", "sanitize", "sanitize-ns"};
 static const char *const effect_words[SOFT_EFFECT_COUNT] = {"full", "half", "none"};
 
+static const struct jfield use_fields[] = {
+    {JU64(struct soft_use, reads)},
+    {JU64(struct soft_use, writes)},
+    {JU64(struct soft_use, units_read)},
+    {JU64(struct soft_use, units_written)},
+};
+static const struct jmap use_map = JMAP(struct soft_use, use_fields);
+
 static const struct jfield ns_fields[] = {
     {JU32(struct soft_ns, nsid)},
     {JU64(struct soft_ns, size_blocks)},
@@ -26,6 +34,7 @@ static const struct jfield ns_fields[] = {
     {JBOOL(struct soft_ns, interrupted), .optional = true},
     {JHEX(struct soft_ns, nguid)},
     {JHEX(struct soft_ns, eui64)},
+    {JOBJ(struct soft_ns, use, use_map), .optional = true},
 };
 static const struct jmap ns_map = JMAP(struct soft_ns, ns_fields);
 
@@ -37,6 +46,14 @@ static const struct jmap spare_map = JMAP(struct soft_spare, spare_fields);
 
 static const struct jfield host_fields[] = {{JSTR(struct soft_host, nqn)}};
 static const struct jmap host_map = JMAP(struct soft_host, host_fields);
+
+static const struct jfield image_fields[] = {{JSTR(struct soft_fwimage, revision)},
+                                             {JU32(struct soft_fwimage, flags), .optional = true}};
+static const struct jmap image_map = JMAP(struct soft_fwimage, image_fields);
+
+static const struct jfield firmware_fields[] = {{JU8(struct soft_firmware, slot)},
+                                                {JOBJ(struct soft_firmware, image, image_map)}};
+static const struct jmap firmware_map = JMAP(struct soft_firmware, firmware_fields);
 
 static const struct jfield op_fields[] = {
     {JENUM(struct soft_op, kind, op_words)},
@@ -58,9 +75,19 @@ static const struct jfield state_fields[] = {
     {JLIST(struct soft_state, gaps, gap_count, gap_map), .optional = true},
     {JLIST(struct soft_state, spares, spare_count, spare_map), .optional = true},
     {JLIST(struct soft_state, hosts, host_count, host_map), .optional = true},
+    {JLIST(struct soft_state, firmware, firmware_count, firmware_map), .optional = true},
+    {JU8(struct soft_state, firmware_active), .optional = true},
+    {JU8(struct soft_state, firmware_next), .optional = true},
+    {JOBJ(struct soft_state, running, image_map), .optional = true},
     {JOBJ(struct soft_state, op, op_map)},
     {JU8(struct soft_state, sanitized), .optional = true},
     {JU32(struct soft_state, sanitize_cdw10), .optional = true},
+    {JBOOL(struct soft_state, written), .optional = true},
+    {JOBJ(struct soft_state, use, use_map), .optional = true},
+    {JU64(struct soft_state, power_cycles), .optional = true},
+    {JU64(struct soft_state, unsafe_shutdowns), .optional = true},
+    {JU64(struct soft_state, power_on_ms), .optional = true},
+    {JBOOL(struct soft_state, shut_down), .optional = true},
 };
 static const struct jmap state_map = JMAP(struct soft_state, state_fields);
 
@@ -171,6 +198,25 @@ static const char *ns_broken(const struct soft_state *state, size_t i, const str
     return ns->born < state->next_born && ns->media < state->next_media ? NULL : "counters only grow";
 }
 
+static const char *firmware_broken(const struct soft_state *state, const struct soft_profile *profile)
+{
+    const unsigned slots = profile->firmware_slots == 0 ? 1 : profile->firmware_slots;
+    bool active = false, next = state->firmware_next == 0;
+    for (size_t i = 0; i < state->firmware_count; i++) {
+        const struct soft_firmware *one = &state->firmware[i];
+        if (one->slot == 0 || one->slot > slots || one->image.revision[0] == '\0')
+            return "a firmware slot that holds something is there and has a revision";
+        for (size_t k = 0; k < i; k++)
+            if (state->firmware[k].slot == one->slot)
+                return "a firmware slot holds one image";
+        active = active || one->slot == state->firmware_active;
+        next = next || one->slot == state->firmware_next;
+    }
+    if (state->running.revision[0] == '\0')
+        return "some firmware runs";
+    return active && next ? NULL : "what runs, now or after a reset, is in a firmware slot";
+}
+
 const char *soft_state_broken(const struct soft_state *state, const struct soft_profile *profile)
 {
     for (size_t i = 0; i < state->ns_count; i++) {
@@ -180,6 +226,8 @@ const char *soft_state_broken(const struct soft_state *state, const struct soft_
     }
     if (state->version != 1)
         return "the state has version 1";
+    if (firmware_broken(state, profile) != NULL)
+        return firmware_broken(state, profile);
     return soft_state_used_bytes(state) <= profile->capacity_bytes ? NULL : "no more is given out than there is";
 }
 

@@ -6,10 +6,16 @@
 #define NSMITH_SOFT_STATE_H
 
 #include "base/err.h"
+#include "nvme/soft_fwimage.h"
 #include "nvme/soft_profile.h"
 
 /* A drive has controller 1, which is the host's own when there is no network, and one more for each further host. */
 enum { SOFT_CNTLID = 1, SOFT_CTRLS_MAX = 8, SOFT_NQN_SIZE = 224 };
+
+/* What was read and written, in commands and in units of 512 bytes. */
+struct soft_use {
+    uint64_t reads, writes, units_read, units_written;
+};
 
 struct soft_ns {
     uint32_t nsid;
@@ -22,6 +28,7 @@ struct soft_ns {
     uint16_t cntlid;   /* attached to this controller, 0: to none. All namespaces are private: never to two */
     bool interrupted;  /* a format was cut short: the content is indeterminate until the next one */
     uint8_t nguid[16], eui64[8];
+    struct soft_use use; /* since it was made */
 };
 
 /* Space of deleted namespaces that has not come back (profile: reclaim = delete-order). */
@@ -37,6 +44,12 @@ struct soft_host {
 
 struct soft_spare {
     uint64_t media;
+};
+
+/* What is in a firmware slot. */
+struct soft_firmware {
+    uint8_t slot; /* 1 to SOFT_FIRMWARE_MAX */
+    struct soft_fwimage image;
 };
 
 enum soft_op_kind { SOFT_OP_NONE, SOFT_OP_FORMAT, SOFT_OP_SANITIZE, SOFT_OP_SANITIZE_NS, SOFT_OP_COUNT };
@@ -64,9 +77,18 @@ struct soft_state {
     size_t spare_count;
     struct soft_host hosts[SOFT_CTRLS_MAX];
     size_t host_count;
+    struct soft_firmware firmware[SOFT_FIRMWARE_MAX];
+    size_t firmware_count;
+    uint8_t firmware_active; /* slot that what runs came from */
+    uint8_t firmware_next;   /* slot that runs after the next reset that suffices; 0: the same */
+    struct soft_fwimage running;
     struct soft_op op;
     uint8_t sanitized;       /* SSTAT of the last Sanitize of the drive */
     uint32_t sanitize_cdw10; /* of that one */
+    bool written;            /* any block, since the last Sanitize of the drive that was a success, or ever */
+    struct soft_use use;
+    uint64_t power_cycles, unsafe_shutdowns, power_on_ms;
+    bool shut_down; /* before the power went */
 };
 
 struct soft_ns *soft_state_ns(struct soft_state *state, uint32_t nsid); /* NULL: none */

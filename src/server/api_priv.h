@@ -37,6 +37,7 @@ json_t *object_new(void);
 json_t *items(json_t *list);
 
 json_t *show_drive(const struct service *service, const struct row_drive *row, bool with_seen);
+json_t *show_task(const struct row_drive *row); /* what it is at, or did last; NULL: nothing ever */
 json_t *show_slice(struct service *service, const struct row_slice *row, struct err *err); /* NULL: err */
 json_t *show_wear(struct service *service, const struct row_slice *row, struct err *err); /* NULL: err; may be {} */
 json_t *show_claim(const struct row_claim *row);
@@ -63,6 +64,10 @@ bool post_adopt(struct call *call, json_t **out, struct err *err);
 bool post_drain(struct call *call, json_t **out, struct err *err);
 bool post_drive_retry(struct call *call, json_t **out, struct err *err);
 bool post_resume(struct call *call, json_t **out, struct err *err);
+bool post_probe(struct call *call, json_t **out, struct err *err);
+bool post_firmware(struct call *call, json_t **out, struct err *err);
+bool put_firmware(struct call *call, json_t **out, struct err *err);
+bool agent_firmware(struct call *call, json_t **out, struct err *err);
 bool post_retry(struct call *call, json_t **out, struct err *err);
 bool post_retire(struct call *call, json_t **out, struct err *err);
 bool put_class(struct call *call, json_t **out, struct err *err);

@@ -46,11 +46,13 @@ static void attention_add(json_t *list, const char *what, const char *why, const
 static void attention_slice(json_t *list, const struct row_slice *row)
 {
     char what[96], command[96];
-    if (row->slice.state != SLICE_QUARANTINED && !row->gone)
+    const bool quarantined = row->slice.state == SLICE_QUARANTINED;
+    const bool late = row->slice.state == SLICE_ERASING && row->slice.why[0] != '\0'; /* in use, or it takes long */
+    if (!quarantined && !row->gone && !late)
         return;
     snprintf(what, sizeof(what), "slice %s on drive %s is %s", row->slice.id.v, row->slice.drive,
-             row->gone ? "gone" : "quarantined");
-    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone ? "retire" : "retry", row->slice.id.v);
+             row->gone ? "gone" : quarantined ? "quarantined" : "not erased yet");
+    snprintf(command, sizeof(command), "nsmith slice %s %s", row->gone ? "retire" : late ? "show" : "retry", row->slice.id.v);
     attention_add(list, what, row->slice.why, command);
 }
 
@@ -215,6 +217,30 @@ bool get_drives(struct call *call, json_t **out, struct err *err)
     return true;
 }
 
+/* How many slices of each class it would hold, and what of it would stay unused. */
+static bool show_fits(struct call *call, const struct drive_seen *seen, json_t *json, struct err *err)
+{
+    auto_rows struct rows classes = {0};
+    if (!rows_read(call->service, ROW_CLASS, NULL, &classes, err))
+        return false;
+    json_t *list = list_new();
+    for (size_t i = 0; i < classes.count; i++) {
+        const struct slice_class *class = rows_at(&classes, i);
+        struct layout layout;
+        struct err cannot = {0};
+        if (!plan_layout(seen, class, PROVIDER_NAMESPACE, &layout, &cannot))
+            continue;
+        json_t *one = object_new();
+        set_text(one, "class", class->name.v);
+        set_u64(one, "slices", layout.count);
+        set_u64(one, "slice_bytes", layout.slice_bytes);
+        set_u64(one, "stranded_bytes", layout.stranded_bytes);
+        list_add(list, one);
+    }
+    set_new(json, "fits", list);
+    return true;
+}
+
 bool get_drive(struct call *call, json_t **out, struct err *err)
 {
     struct row_drive row;
@@ -222,7 +248,12 @@ bool get_drive(struct call *call, json_t **out, struct err *err)
     text_cut(host.v, sizeof(host.v), query(call, "host"));
     if (!service_drive_find(call->service, call->args[0], &host, &row, err))
         return false;
-    *out = show_drive(call->service, &row, true);
+    json_t *json = show_drive(call->service, &row, true);
+    if (!show_fits(call, &row.report.seen, json, err)) {
+        json_decref(json);
+        return false;
+    }
+    *out = json;
     return true;
 }
 

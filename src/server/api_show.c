@@ -53,6 +53,15 @@ static void show_health(const struct service *service, const struct row_drive *r
     set_new(drive, "drained", one);
 }
 
+json_t *show_task(const struct row_drive *row)
+{
+    struct task_report waiting = {.id = row->task.id, .kind = row->task.kind};
+    const struct task_report *task = &row->report.task;
+    if (waiting.id.v[0] != '\0' && strcmp(waiting.id.v, task->id.v) != 0)
+        task = &waiting; /* the host does not know of it yet */
+    return task->id.v[0] != '\0' ? jmap_write(&task_report_jmap, task) : NULL;
+}
+
 json_t *show_drive(const struct service *service, const struct row_drive *row, bool with_seen)
 {
     const struct drive_report *report = &row->report;
@@ -78,6 +87,9 @@ json_t *show_drive(const struct service *service, const struct row_drive *row, b
         set_u64(json, "stranded_bytes", row->layout.stranded_bytes);
     }
     set_u64(json, "orphans", report->orphans);
+    json_t *task = show_task(row);
+    if (task != NULL)
+        set_new(json, "task", task);
     json_t *all = jmap_write(&drive_seen_jmap, seen);
     set_new(json, "health", json_copy(json_object_get(all, "health")));
     show_health(service, row, json_object_get(json, "health"), json);

@@ -99,6 +99,32 @@ bool service_resume(struct service *service, const char *serial, const struct na
 bool service_drive_retry(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
                          struct err *err);
 
+struct task_request {
+    char serial[21];
+    struct name host; /* empty: the only host that has such a drive */
+    enum task_kind kind;
+    struct firmware_job firmware; /* of TASK_FIRMWARE */
+    bool action_given;            /* else: now where the drive can, else after a reset */
+    bool no_image;                /* a look ahead: the image need not be here yet */
+};
+
+/* Asks the drive for it; the id is in drive_out->task. One at a time: ERR_CONFLICT. A destructive probe: ERR_UNSAFE
+ * unless the drive is adopted, cut, and all its slices are free, which nobody gets from then on. Firmware: ERR_UNSAFE
+ * where the drive holds what is not ours, or has slices in use and cannot activate without a reset. */
+bool service_task(struct service *service, const struct task_request *request, struct row_drive *drive_out,
+                  struct err *err);
+
+struct firmware_piece {
+    char digest[FIRMWARE_DIGEST_HEX];
+    uint32_t number;
+    char hex[2 * FIRMWARE_PIECE + 1]; /* its bytes, lower-case */
+};
+
+/* A firmware image comes and goes in pieces, all of FIRMWARE_PIECE bytes but the last. */
+bool service_firmware_put(struct service *service, const struct firmware_piece *piece, uint64_t now_ms, struct err *err);
+/* piece->digest and number say which; ERR_MISSING. */
+bool service_firmware_get(struct service *service, struct firmware_piece *piece, struct err *err);
+
 /* ---- slices, claims, VMs ---- */
 
 bool service_slice_retry(struct service *service, const struct slice_id *id, struct err *err);

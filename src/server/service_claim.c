@@ -34,7 +34,9 @@ static enum service_of drive_serves(const struct service *service, const struct 
         const struct row_drive *drive = rows_at(drives, i);
         if (!name_eq(&drive->host, &slice->host) || strcmp(drive->report.seen.ident.serial, slice->slice.drive) != 0)
             continue;
-        if (drive->report.adopt != ADOPT_DONE && drive->report.adopt != ADOPT_CUTTING)
+        if ((drive->report.adopt != ADOPT_DONE && drive->report.adopt != ADOPT_CUTTING) ||
+            drive->task.kind == TASK_PROBE_DESTRUCTIVE ||
+            (drive->task.kind == TASK_FIRMWARE && !drive->report.seen.fw.no_reset))
             return SERVES_NOT;
         const struct drive_drain drain = service_drive_drain(service, drive);
         return drain_is_on(&drain) ? SERVES_DRAINED : SERVES;

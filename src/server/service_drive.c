@@ -95,6 +95,9 @@ bool service_adopt(struct service *service, const struct adopt_request *request,
     struct layout layout;
     if (!service_plan(service, request, &drive, &layout, err))
         return false;
+    if (drive.task.id.v[0] != '\0')
+        return err_set(err, ERR_CONFLICT, "cannot adopt drive '%s': it is at a %s", request->serial,
+                       task_kind_words[drive.task.kind]);
     if (expect_layout != NULL &&
         (layout.provider != expect_layout->provider || layout.count != expect_layout->count ||
          layout.slice_bytes != expect_layout->slice_bytes || layout.lbaf != expect_layout->lbaf ||

@@ -22,6 +22,15 @@ bool rows_read(struct service *service, enum store_kind kind, const struct store
 void *rows_at(const struct rows *rows, size_t i);
 void rows_free(struct rows *rows);
 
+/* The drive's row has just taken a new report. restored: the database is older than what the agent has seen. */
+bool task_reported(struct service *service, const struct report *report, struct row_drive *drive, bool restored,
+                   bool *touched, struct err *err);
+
+/* The image makes sense, and (image_too) is here whole. */
+bool firmware_check(struct service *service, const struct firmware_job *job, bool image_too, struct err *err);
+/* No drive is to have it any more. */
+bool firmware_forget(struct service *service, const struct firmware_job *job, struct err *err);
+
 #define auto_rows __attribute__((cleanup(rows_free)))
 
 /* Makes the slices nobody's: they are wanted with the next generation and without an owner. */

@@ -45,7 +45,7 @@ static bool incarnation_raise(struct service *service, uint64_t seen, struct err
 /* ---- drives -------------------------------------------------------------------------------------------------- */
 
 static bool report_drive(struct service *service, const struct report *report, const struct drive_report *drive,
-                         uint64_t now_ms, struct err *err)
+                         uint64_t now_ms, bool restored, bool *touched, struct err *err)
 {
     struct row_drive row;
     char key[96];
@@ -78,6 +78,8 @@ static bool report_drive(struct service *service, const struct report *report, c
     } else if (drive->adopt == ADOPT_REFUSED && strcmp(drive->adoption.v, row.adoption.v) == 0) {
         row.wanted = false; /* judged; a new wish needs a new request */
     }
+    if (!task_reported(service, report, &row, restored, touched, err))
+        return false;
     return put(service, ROW_DRIVE, &row, err);
 }
 
@@ -308,7 +310,7 @@ bool service_report(struct service *service, const struct report *report, uint64
     if (report->number != 0 && report->number < host.report_number)
         return true; /* a newer one has overtaken it */
     host.report_number = report->number;
-    bool touched = false;
+    bool touched = false, restored = false;
     uint64_t incarnation;
     if (!service_incarnation(service, &incarnation, err))
         return false;
@@ -318,10 +320,10 @@ bool service_report(struct service *service, const struct report *report, uint64
             return false;
         if (report->wants_revision > host.wants_revision)
             host.wants_revision = report->wants_revision;
-        touched = true;
+        touched = restored = true;
     }
     for (size_t i = 0; i < report->drive_count; i++)
-        if (!report_drive(service, report, &report->drives[i], now_ms, err))
+        if (!report_drive(service, report, &report->drives[i], now_ms, restored, &touched, err))
             return false;
     for (size_t i = 0; i < report->slice_count; i++)
         if (!report_slice(service, report, &report->slices[i], now_ms, &touched, err))
@@ -369,14 +371,16 @@ static bool wants_drives(struct service *service, const struct name *host, struc
     auto_rows struct rows rows;
     if (!rows_read(service, ROW_DRIVE, &(struct store_filter){.host = host->v}, &rows, err))
         return false;
-    for (size_t i = 0; i < rows.count && out->drive_count < HOST_DRIVES_MAX; i++) {
+    for (size_t i = 0; i < rows.count; i++) {
         const struct row_drive *row = rows_at(&rows, i);
-        if (row->retries > row->report.retries && row->report.adopt == ADOPT_FAULT)
+        if (row->retries > row->report.retries && row->report.adopt == ADOPT_FAULT && out->retry_count < HOST_DRIVES_MAX)
             out->retries[out->retry_count++] =
                 (struct want_retry){.adoption = row->adoption, .retries = row->retries};
-        if (row->wanted)
+        if (row->wanted && out->drive_count < HOST_DRIVES_MAX)
             out->drives[out->drive_count++] = (struct want_drive){
                 .ident = row->report.seen.ident, .adoption = row->adoption, .layout = row->layout};
+        if (row->task.id.v[0] != '\0' && out->task_count < HOST_DRIVES_MAX)
+            out->tasks[out->task_count++] = row->task;
     }
     return true;
 }

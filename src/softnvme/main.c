@@ -6,9 +6,12 @@
 #include "base/must.h"
 #include "base/stdfd.h"
 #include "base/text.h"
+#include "nvme/soft_fwimage.h"
 #include "nvme/soft_link.h"
 #include "nvme/soft_serve.h"
+#include "softnvme/listen.h"
 #include "softnvme/tcp_serve.h"
+#include "softnvme/vfu_serve.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -19,8 +22,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,22 +46,29 @@ struct server {
     struct soft_shelf shelf;
     int listen_fd, signal_fd;
     struct tcp_serve *tcp; /* owned; NULL: without NVMe/TCP */
+    struct vfu_serve *vfu; /* owned; NULL: without vfio-user */
     struct conn *conns[CONNS_MAX];
     size_t count;
 };
 
 static const char usage[] =
-    "usage: nsmith-softnvme --dir DIR --socket PATH [--tcp ADDRESS:PORT] [--profiles DIR]\n"
-    "                       [--add SERIAL=PROFILE]...\n"
+    "usage: nsmith-softnvme --dir DIR --socket PATH [--tcp ADDRESS:PORT] [--vfio-user DIR]\n"
+    "                       [--profiles DIR] [--add SERIAL=PROFILE]...\n"
     "       nsmith-softnvme --ctl PATH COMMAND...\n"
+    "       nsmith-softnvme --make-firmware REVISION FILE [WORD]...\n"
     "Software NVMe drives over files, for tests, demonstrations and training.\n"
     "  --dir DIR             folder of the drives, one folder each; made when missing\n"
     "  --socket PATH         unix socket to listen on\n"
     "  --tcp ADDRESS:PORT    serve NVMe/TCP there, for 'nvme discover' and 'nvme connect'; it knows no passwords, so\n"
     "                        everybody who reaches the address has the drives\n"
+    "  --vfio-user DIR       serve PCIe there, for QEMU's vfio-user-pci: sockets SERIAL.1 and SERIAL.2, the two\n"
+    "                        controllers of each drive; the guest's memory: memory-backend-memfd, share=on\n"
     "  --add SERIAL=PROFILE  a drive, made when it is not there yet\n"
     "  --profiles DIR        folder of *.conf (default " NSMITH_PROFILES ")\n"
-    "  --ctl PATH COMMAND    tells a running one something; 'nsmith-softnvme --ctl PATH help' lists the commands\n";
+    "  --ctl PATH COMMAND    tells a running one something; 'nsmith-softnvme --ctl PATH help' lists the commands\n"
+    "  --make-firmware REVISION FILE [WORD]...\n"
+    "                        writes a firmware image for these drives, of a revision of at most 8 characters, with\n"
+    "                        WORDs: ns-management (adds it), needs-reset, slow (not without a reset), prohibited\n";
 
 static int fail(const struct err *err)
 {
@@ -193,6 +201,8 @@ static void move_clocks(struct server *server)
     }
     if (server->tcp != NULL)
         tcp_serve_ticked(server->tcp);
+    if (server->vfu != NULL)
+        vfu_serve_ticked(server->vfu);
 }
 
 static int wait_ms(const struct server *server)
@@ -227,8 +237,8 @@ static bool serve_conn(struct server *server, struct conn *conn, short events)
 
 static bool step(struct server *server)
 {
-    struct pollfd fds[CONNS_MAX + 2 + TCP_FDS_MAX] = {{.fd = server->signal_fd, .events = POLLIN},
-                                                      {.fd = server->listen_fd, .events = POLLIN}};
+    struct pollfd fds[CONNS_MAX + 2 + TCP_FDS_MAX + VFU_POLLS_MAX] = {{.fd = server->signal_fd, .events = POLLIN},
+                                                                      {.fd = server->listen_fd, .events = POLLIN}};
     const size_t count = server->count;
     for (size_t i = 0; i < count; i++) {
         const struct conn *conn = server->conns[i];
@@ -237,7 +247,9 @@ static bool step(struct server *server)
     }
     struct pollfd *tcp_fds = fds + 2 + count;
     const size_t tcp_count = server->tcp == NULL ? 0 : tcp_serve_fds(server->tcp, tcp_fds);
-    if (poll(fds, count + 2 + tcp_count, wait_ms(server)) < 0 && errno != EINTR)
+    struct pollfd *vfu_fds = tcp_fds + tcp_count;
+    const size_t vfu_count = server->vfu == NULL ? 0 : vfu_serve_fds(server->vfu, vfu_fds);
+    if (poll(fds, count + 2 + tcp_count + vfu_count, wait_ms(server)) < 0 && errno != EINTR)
         return false;
     move_clocks(server);
     for (size_t i = count; i-- > 0;) /* backwards: drop() moves the last one into the place */
@@ -246,46 +258,18 @@ static bool step(struct server *server)
             drop(server, i);
     if (fds[1].revents & POLLIN)
         take_connection(server);
-    if (server->tcp != NULL) {
+    if (server->tcp != NULL)
         tcp_serve_step(server->tcp, tcp_fds, tcp_count, now_ms());
+    if (server->vfu != NULL)
+        vfu_serve_step(server->vfu, vfu_fds, vfu_count);
+    if (server->tcp != NULL)
         tcp_serve_events(server->tcp, now_ms());
-    }
+    if (server->vfu != NULL)
+        vfu_serve_events(server->vfu);
     return !(fds[0].revents & POLLIN);
 }
 
 /* --- Start and end ----------------------------------------------------------------------------------------------- */
-
-/* A socket file that nobody listens on is left over from a process that was killed. */
-static bool listen_on(const char *path, int *out, struct err *err)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct soft_link other;
-    struct err nobody = {0};
-    if (strlen(path) >= sizeof(at.sun_path))
-        return err_set(err, ERR_INPUT, "cannot listen on '%s': the path is longer than %zu characters", path,
-                       sizeof(at.sun_path) - 1);
-    if (soft_link_open(path, &other, &nobody)) {
-        soft_link_close(&other);
-        err_set(err, ERR_CONFLICT, "cannot listen on '%s': another process does", path);
-        return err_hint(err, "end that one, or give another --socket");
-    }
-    if (nobody.sys == ECONNREFUSED)
-        unlink(path);
-    strncpy(at.sun_path, path, sizeof(at.sun_path) - 1);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return err_sys(err, errno, "cannot make a socket");
-    const mode_t mask = umask(0117);
-    const bool ok = bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 64) == 0;
-    const int sys = errno;
-    umask(mask);
-    if (!ok) {
-        close(fd);
-        return err_sys(err, sys, "cannot listen on '%s'", path);
-    }
-    *out = fd;
-    return true;
-}
 
 static int catch_signals(void)
 {
@@ -298,7 +282,7 @@ static int catch_signals(void)
 }
 
 struct options {
-    const char *dir, *socket, *tcp, *profiles, *ctl;
+    const char *dir, *socket, *tcp, *vfu, *profiles, *ctl, *firmware;
     const char *adds[SOFT_DRIVES_MAX];
     size_t add_count;
 };
@@ -320,7 +304,8 @@ static bool add_drives(struct soft_shelf *shelf, const struct options *options, 
 static bool open_fronts(struct server *server, const struct options *options, struct err *err)
 {
     return (options->tcp == NULL || tcp_serve_open(options->tcp, &server->shelf, &server->tcp, err)) &&
-           listen_on(options->socket, &server->listen_fd, err);
+           (options->vfu == NULL || vfu_serve_open(options->vfu, &server->shelf, &server->vfu, err)) &&
+           listen_unix(options->socket, "--socket", &server->listen_fd, err);
 }
 
 static int serve(const struct options *options)
@@ -334,9 +319,10 @@ static int serve(const struct options *options)
     if (!add_drives(&server.shelf, options, &err) || !open_fronts(&server, options, &err)) {
         code = fail(&err);
     } else {
-        printf("nsmith-softnvme: ready, %zu drive%s at %s%s%s\n", server.shelf.count,
+        printf("nsmith-softnvme: ready, %zu drive%s at %s%s%s%s%s\n", server.shelf.count,
                server.shelf.count == 1 ? "" : "s", options->socket, server.tcp == NULL ? "" : " and NVMe/TCP ",
-               server.tcp == NULL ? "" : tcp_serve_address(server.tcp));
+               server.tcp == NULL ? "" : tcp_serve_address(server.tcp), server.vfu == NULL ? "" : " and vfio-user ",
+               server.vfu == NULL ? "" : options->vfu);
         fflush(stdout);
         while (step(&server))
             ;
@@ -346,6 +332,7 @@ static int serve(const struct options *options)
     while (server.count > 0)
         drop(&server, server.count - 1);
     tcp_serve_close(server.tcp);
+    vfu_serve_close(server.vfu);
     close(server.signal_fd);
     soft_shelf_close(&server.shelf);
     return code;
@@ -380,6 +367,38 @@ static int control(const char *path, char *const *words, int count)
     return 0;
 }
 
+/* Writes a new file: an image that is there may be one that somebody wants to compare with. */
+static bool write_firmware(const char *path, const struct soft_fwimage *image, struct err *err)
+{
+    uint8_t *bytes = malloc(SOFT_FWIMAGE_BYTES);
+    must(bytes != NULL);
+    soft_fwimage_build(image, bytes);
+    FILE *file = fopen(path, "wxe");
+    const bool written = file != NULL && fwrite(bytes, 1, SOFT_FWIMAGE_BYTES, file) == SOFT_FWIMAGE_BYTES;
+    const int sys = errno;
+    const bool closed = file == NULL || fclose(file) == 0;
+    free(bytes);
+    return (written && closed) || err_sys(err, written ? errno : sys, "cannot write '%s'", path);
+}
+
+static int make_firmware(const char *revision, char *const *words, int count)
+{
+    struct soft_fwimage image = {0};
+    struct err err = {0};
+    if (!text_is_printable(revision, SOFT_REVISION_MAX)) {
+        err_set(&err, ERR_INPUT, "cannot make firmware: a revision is 1 to %d printable characters", SOFT_REVISION_MAX);
+        return fail(&err);
+    }
+    text_cut(image.revision, sizeof(image.revision), revision);
+    for (int i = 1; i < count; i++) {
+        uint32_t flag;
+        if (!soft_fwimage_word(words[i], &flag, &err))
+            return fail(&err);
+        image.flags |= flag;
+    }
+    return write_firmware(words[0], &image, &err) ? 0 : fail(&err);
+}
+
 static int bad_usage(const char *why)
 {
     fprintf(stderr, "nsmith-softnvme: %s\n%s", why, usage);
@@ -394,7 +413,9 @@ int main(int argc, char **argv)
         {"add", required_argument, NULL, 'a'},
         {"profiles", required_argument, NULL, 'p'},
         {"tcp", required_argument, NULL, 't'},
+        {"vfio-user", required_argument, NULL, 'v'},
         {"ctl", required_argument, NULL, 'c'},
+        {"make-firmware", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {0},
@@ -409,10 +430,14 @@ int main(int argc, char **argv)
             options.socket = optarg;
         else if (c == 't')
             options.tcp = optarg;
+        else if (c == 'v')
+            options.vfu = optarg;
         else if (c == 'p')
             options.profiles = optarg;
         else if (c == 'c')
             options.ctl = optarg;
+        else if (c == 'f')
+            options.firmware = optarg;
         else if (c == 'a' && options.add_count < SOFT_DRIVES_MAX)
             options.adds[options.add_count++] = optarg;
         else if (c == 'h')
@@ -425,6 +450,9 @@ int main(int argc, char **argv)
     if (options.ctl != NULL)
         return optind == argc ? bad_usage("a command is missing behind --ctl PATH")
                               : control(options.ctl, argv + optind, argc - optind);
+    if (options.firmware != NULL)
+        return optind == argc ? bad_usage("a file is missing behind --make-firmware REVISION")
+                              : make_firmware(options.firmware, argv + optind, argc - optind);
     if (options.dir == NULL || options.socket == NULL)
         return bad_usage(options.dir == NULL ? "--dir is missing" : "--socket is missing");
     return optind < argc ? bad_usage("there is something behind the options") : serve(&options);

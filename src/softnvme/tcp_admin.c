@@ -10,13 +10,10 @@
 /* Fields that a controller has because it is reached over fabrics, which the drive itself knows nothing of. */
 static void put_fabrics_fields(const struct tcp_ctrl *ctrl, struct nvme_wire_ctrl *page)
 {
-    enum { MDTS = 6 }; /* in pages of 4 KiB, as a power of two */
-    _Static_assert(NVME_PAGE << MDTS == TCP_TRANSFER_MAX, "MDTS");
-    page->mdts = MDTS;
+    _Static_assert((int)FRONT_TRANSFER_MAX == (int)TCP_TRANSFER_MAX, "MDTS");
+    _Static_assert((int)FRONT_SQE_LEN == (int)TCP_SQE_LEN, "SQE");
+    front_identify(&ctrl->front, page);
     page->cmic |= NVME_CMIC_MULTI_CTRL;
-    page->cntlid = le16_of(ctrl->cntlid);
-    page->ver = le32_of(NVME_VERSION_2_0);
-    page->aerl = TCP_EVENTS_MAX - 1;
     page->kas = le16_of(TCP_KAS_MS / 100);
     page->maxcmd = le16_of(TCP_DEPTH_MAX);
     page->sgls = le32_of(NVME_SGLS_ANY | NVME_SGLS_OFFSET);
@@ -24,63 +21,6 @@ static void put_fabrics_fields(const struct tcp_ctrl *ctrl, struct nvme_wire_ctr
     page->iorcsz = le32_of(1);
     page->msdbd = 1;
     page->ofcs = le16_of(1); /* Disconnect */
-}
-
-/* --- Features ---------------------------------------------------------------------------------------------------- */
-
-enum { FID_QUEUES = 0x07, FID_KEEP_ALIVE = 0x0f };
-
-static uint16_t feature(struct tcp_ctrl *ctrl, const struct nvme_cmd *cmd, uint64_t *result)
-{
-    const bool set = cmd->opcode == NVME_OP_SET_FEATURES;
-    if (cmd->cdw10 >> 8 || (!set && cmd->cdw11) || cmd->cdw12 || cmd->cdw13 || cmd->cdw14 || cmd->cdw15 ||
-        cmd->data_len != 0 || (cmd->nsid != 0 && cmd->nsid != NVME_NSID_ALL))
-        return NVME_ST_INVALID_FIELD;
-    if (cmd->cdw10 == FID_KEEP_ALIVE) {
-        if (set)
-            ctrl->kato_ms = cmd->cdw11;
-        *result = ctrl->kato_ms;
-        return NVME_ST_OK;
-    }
-    const uint32_t wanted = cmd->cdw11 & 0xffff; /* submission queues less one; over fabrics they are pairs */
-    if (set && wanted == 0xffff)
-        return NVME_ST_INVALID_FIELD;
-    if (set && ctrl->connected != 1) /* I/O queues are there already */
-        return NVME_ST_SEQUENCE;
-    if (set)
-        ctrl->io_queues = (uint16_t)(wanted < TCP_IO_QUEUES_MAX ? wanted + 1 : TCP_IO_QUEUES_MAX);
-    *result = (ctrl->io_queues - 1u) | (ctrl->io_queues - 1u) << 16;
-    return NVME_ST_OK;
-}
-
-/* --- Events and aborts ------------------------------------------------------------------------------------------- */
-
-static void request_event(struct tcp_link *link, const struct tcp_command *command)
-{
-    struct tcp_ctrl *ctrl = link->ctrl;
-    if (ctrl->event_count == TCP_EVENTS_MAX) {
-        tcp_finish(link, command->slot, NVME_ST_EVENT_LIMIT, 0);
-        return;
-    }
-    tcp_queue_hold(&link->queue, command->slot, 0);
-    ctrl->events[ctrl->event_count++] = command->slot;
-}
-
-/* Best effort, as Base has it: what waits for an event can be aborted; what a drive works at cannot. Bit 0 of the
- * result: it was not aborted. */
-static uint64_t abort_command(struct tcp_link *link, uint32_t cdw10)
-{
-    struct tcp_ctrl *ctrl = link->ctrl;
-    uint16_t slot;
-    if ((cdw10 & 0xffff) != 0 || !tcp_queue_find(&link->queue, (uint16_t)(cdw10 >> 16), &slot))
-        return 1;
-    for (size_t i = 0; i < ctrl->event_count; i++)
-        if (ctrl->events[i] == slot) {
-            ctrl->events[i] = ctrl->events[--ctrl->event_count];
-            tcp_finish(link, slot, NVME_ST_ABORTED, 0);
-            return 0;
-        }
-    return 1;
 }
 
 /* --- Discovery --------------------------------------------------------------------------------------------------- */
@@ -183,42 +123,30 @@ static uint16_t discovery_command(const struct tcp_target *target, const struct 
 
 /* --- All --------------------------------------------------------------------------------------------------------- */
 
-static void drive_command(struct tcp_link *link, const struct tcp_command *command, struct nvme_cmd *cmd)
+static void drive_command(struct tcp_ctrl *ctrl, struct nvme_cmd *cmd, struct front_answer *answer)
 {
-    struct soft_outcome outcome;
-    const enum soft_result how = soft_admin_on(link->ctrl->drive, link->ctrl->cntlid, cmd, &outcome);
-    if (how == SOFT_DONE && outcome.status == NVME_ST_OK && cmd->opcode == NVME_OP_IDENTIFY &&
+    front_drive(&ctrl->front, false, cmd, answer);
+    if (answer->how == SOFT_DONE && answer->status == NVME_ST_OK && cmd->opcode == NVME_OP_IDENTIFY &&
         (cmd->cdw10 & 0xff) == NVME_CNS_CTRL)
-        put_fabrics_fields(link->ctrl, cmd->data);
-    tcp_settle(link, command->slot, how, &outcome, cmd->result);
-}
-
-static bool is_own_feature(const struct nvme_cmd *cmd)
-{
-    const uint32_t fid = cmd->cdw10 & 0xff;
-    return (cmd->opcode == NVME_OP_SET_FEATURES || cmd->opcode == NVME_OP_GET_FEATURES) &&
-           (fid == FID_QUEUES || fid == FID_KEEP_ALIVE);
+        put_fabrics_fields(ctrl, cmd->data);
 }
 
 void tcp_admin_run(struct tcp_target *target, struct tcp_link *link, const struct tcp_command *command)
 {
-    struct nvme_cmd cmd = tcp_cmd_of(command);
-    uint64_t result = 0;
-    uint16_t status = NVME_ST_OK;
-    if (cmd.opcode == NVME_OP_EVENT_REQUEST) {
-        request_event(link, command);
+    struct tcp_ctrl *ctrl = link->ctrl;
+    struct nvme_cmd cmd = front_cmd(command->sqe, command->data, command->len);
+    struct front_answer answer;
+    const uint32_t fid = cmd.cdw10 & 0xff;
+    if ((cmd.opcode == NVME_OP_SET_FEATURES || cmd.opcode == NVME_OP_GET_FEATURES) &&
+        (fid == NVME_FID_COALESCING || fid == NVME_FID_VECTOR)) { /* there are no interrupts here */
+        tcp_settle(link, command->slot, &(struct front_answer){.how = SOFT_DONE, .status = NVME_ST_INVALID_FIELD});
         return;
     }
-    const bool is_own = is_own_feature(&cmd) || cmd.opcode == NVME_OP_KEEP_ALIVE || cmd.opcode == NVME_OP_ABORT;
-    if (!is_own && link->ctrl->drive != NULL) {
-        drive_command(link, command, &cmd);
-        return;
+    if (!front_own(&ctrl->front, &cmd, le16_read(command->sqe + 2), &answer)) {
+        if (ctrl->front.drive != NULL)
+            drive_command(ctrl, &cmd, &answer);
+        else
+            answer = (struct front_answer){.how = SOFT_DONE, .status = discovery_command(target, link, &cmd)};
     }
-    if (is_own_feature(&cmd))
-        status = feature(link->ctrl, &cmd, &result);
-    else if (cmd.opcode == NVME_OP_ABORT)
-        result = abort_command(link, cmd.cdw10);
-    else if (cmd.opcode != NVME_OP_KEEP_ALIVE)
-        status = discovery_command(target, link, &cmd);
-    tcp_finish(link, command->slot, status, result);
+    tcp_settle(link, command->slot, &answer);
 }

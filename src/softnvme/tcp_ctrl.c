@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CC_ENABLE = 1 << 0,
-    CC_SHUTDOWN = 3 << 14,
-    CSTS_READY = 1 << 0,
-    CSTS_FAILED = 1 << 1,
-    CSTS_SHUTDOWN_DONE = 2 << 2,
-};
-
 void tcp_target_init(struct tcp_target *out, struct soft_shelf *shelf)
 {
     *out = (struct tcp_target){.shelf = shelf};
@@ -39,10 +31,10 @@ void tcp_link_release(struct tcp_target *target, struct tcp_link *link)
     link->ctrl = NULL;
     if (ctrl == NULL)
         return;
-    ctrl->connected &= ~(1u << link->qid);
+    ctrl->front.queues &= ~(1u << link->qid);
     if (ctrl->admin == link) {
         ctrl->admin = NULL;
-        ctrl->event_count = 0;
+        ctrl->front.event_count = 0;
         ctrl->ended = "the controller's admin queue is gone";
     }
     must(ctrl->links > 0);
@@ -54,104 +46,71 @@ void tcp_link_release(struct tcp_target *target, struct tcp_link *link)
     free(ctrl);
 }
 
-/* Do Not Retry, but where the drive says that it will be able to later. */
 void tcp_finish(struct tcp_link *link, uint16_t slot, uint16_t status, uint64_t result)
 {
-    const bool passes = status == NVME_ST_OK || status == NVME_ST_FORMAT_RUNNING ||
-                        status == NVME_ST_SANITIZE_RUNNING || status == NVME_ST_SANITIZE_NS_RUNNING ||
-                        status == NVME_ST_NS_NOT_READY || status == NVME_ST_CONNECT_BUSY;
-    tcp_queue_finish(&link->queue, slot, passes ? status : status | NVME_STATUS_DNR, result);
+    tcp_queue_finish(&link->queue, slot, front_status(status), result);
 }
 
-void tcp_settle(struct tcp_link *link, uint16_t slot, enum soft_result how, const struct soft_outcome *outcome,
-                uint32_t result)
+static void finish_cid(struct tcp_link *link, uint16_t cid, uint16_t status, uint32_t result)
 {
-    switch (how) {
-    case SOFT_DONE:
-        tcp_finish(link, slot, outcome->status, result);
-        break;
-    case SOFT_PENDING:
-        tcp_queue_hold(&link->queue, slot, outcome->ticket);
-        break;
-    case SOFT_LOST:
-        tcp_queue_hold(&link->queue, slot, 0);
-        break;
-    }
+    uint16_t slot;
+    must(tcp_queue_find(&link->queue, cid, &slot));
+    tcp_finish(link, slot, status, result);
 }
 
-struct nvme_cmd tcp_cmd_of(const struct tcp_command *command)
+void tcp_settle(struct tcp_link *link, uint16_t slot, const struct front_answer *answer)
 {
-    const uint8_t *sqe = command->sqe;
-    return (struct nvme_cmd){.opcode = sqe[0],
-                             .nsid = le32_read(sqe + 4),
-                             .cdw10 = le32_read(sqe + 40),
-                             .cdw11 = le32_read(sqe + 44),
-                             .cdw12 = le32_read(sqe + 48),
-                             .cdw13 = le32_read(sqe + 52),
-                             .cdw14 = le32_read(sqe + 56),
-                             .cdw15 = le32_read(sqe + 60),
-                             .data = command->data,
-                             .data_len = command->len};
+    if (answer->aborts)
+        finish_cid(link, answer->aborted, NVME_ST_ABORTED, 0);
+    if (answer->how == SOFT_DONE)
+        tcp_finish(link, slot, answer->status, answer->result);
+    else
+        tcp_queue_hold(&link->queue, slot, answer->how == SOFT_PENDING ? answer->ticket : 0);
 }
 
 /* --- Properties -------------------------------------------------------------------------------------------------- */
 
-enum { PROP_CAP = 0x00, PROP_VS = 0x08, PROP_CC = 0x14, PROP_CSTS = 0x1c };
-
-/* Base, "Controller Properties". 16 = CQR (contiguous queues), 24 = TO in half seconds, 37 = the NVM command set. */
-static uint64_t capabilities(void)
-{
-    return (TCP_DEPTH_MAX - 1) | 1ull << 16 | 40ull << 24 | 1ull << 37;
-}
-
 void tcp_ctrl_reset(struct tcp_ctrl *ctrl)
 {
-    for (size_t i = 0; i < ctrl->event_count; i++)
-        tcp_queue_forget(&ctrl->admin->queue, ctrl->events[i]);
-    ctrl->event_count = 0;
-    ctrl->csts = 0;
-    ctrl->io_queues = TCP_IO_QUEUES_MAX;
-    if (ctrl->drive != NULL)
-        soft_drive_ctrl_reset(ctrl->drive, ctrl->cntlid);
+    uint16_t slot;
+    for (size_t i = 0; i < ctrl->front.event_count; i++)
+        if (tcp_queue_find(&ctrl->admin->queue, ctrl->front.events[i], &slot))
+            tcp_queue_forget(&ctrl->admin->queue, slot);
+    front_reset(&ctrl->front);
 }
 
-static void write_cc(struct tcp_ctrl *ctrl, uint32_t cc)
-{
-    enum { CSS_AND_MPS = 0x7f << 4 }; /* the NVM command set, pages of 4 KiB: both are 0 */
-    const uint32_t was = ctrl->cc;
-    ctrl->cc = cc;
-    if (!(was & CC_ENABLE) && cc & CC_ENABLE)
-        ctrl->csts = cc & CSS_AND_MPS ? CSTS_FAILED : CSTS_READY;
-    if (was & CC_ENABLE && !(cc & CC_ENABLE))
-        tcp_ctrl_reset(ctrl);
-    if (cc & CC_SHUTDOWN)
-        ctrl->csts |= CSTS_SHUTDOWN_DONE;
-}
+enum { PROP_NSSR = 0x20, NSSR_RESET = 0x4e564d65 };
 
 static uint16_t property(struct tcp_ctrl *ctrl, const uint8_t *sqe, bool set, uint64_t *result)
 {
     enum { AT_SIZE = 40, AT_WHERE = 44, AT_VALUE = 48, SIZE_8 = 1 };
     const uint32_t where = le32_read(sqe + AT_WHERE), size = sqe[AT_SIZE] & 7;
-    if (size != (where == PROP_CAP ? SIZE_8 : 0))
+    if (size != (where == FRONT_CAP ? SIZE_8 : 0))
         return NVME_ST_INVALID_FIELD;
     if (set) {
-        if (where != PROP_CC)
+        if (where == PROP_NSSR && ctrl->front.drive != NULL) {
+            if (le32_read(sqe + AT_VALUE) == NSSR_RESET)
+                soft_drive_subsystem_reset(ctrl->front.drive); /* check_drive() resets all its controllers */
+            return NVME_ST_OK;
+        }
+        if (where != FRONT_CC)
             return NVME_ST_INVALID_FIELD;
-        write_cc(ctrl, le32_read(sqe + AT_VALUE));
+        if (front_write_cc(&ctrl->front, le32_read(sqe + AT_VALUE)) == FRONT_CC_RESET)
+            tcp_ctrl_reset(ctrl);
         return NVME_ST_OK;
     }
     switch (where) {
-    case PROP_CAP:
-        *result = capabilities();
+    case FRONT_CAP:
+        *result = front_capabilities(TCP_DEPTH_MAX) | (ctrl->front.drive == NULL ? 0 : 1ull << 36); /* NSSRS */
         return NVME_ST_OK;
-    case PROP_VS:
+    case FRONT_VS:
         *result = NVME_VERSION_2_0;
         return NVME_ST_OK;
-    case PROP_CC:
-        *result = ctrl->cc;
+    case FRONT_CC:
+        *result = ctrl->front.cc;
         return NVME_ST_OK;
-    case PROP_CSTS:
-        *result = ctrl->csts;
+    case FRONT_CSTS:
+        *result = ctrl->front.csts;
         return NVME_ST_OK;
     default:
         return NVME_ST_INVALID_FIELD;
@@ -204,8 +163,8 @@ static uint32_t busy_ctrls(const struct tcp_target *target, const struct soft_dr
 {
     uint32_t busy = 0;
     for (size_t i = 0; i < TCP_CTRLS_MAX; i++)
-        if (target->ctrls[i] != NULL && target->ctrls[i]->drive == drive)
-            busy |= 1u << (target->ctrls[i]->cntlid - 1);
+        if (target->ctrls[i] != NULL && target->ctrls[i]->front.drive == drive)
+            busy |= 1u << (target->ctrls[i]->front.cntlid - 1);
     return busy;
 }
 
@@ -215,7 +174,7 @@ static void join(struct tcp_link *link, struct tcp_ctrl *ctrl, const uint8_t *sq
     link->ctrl = ctrl;
     link->qid = qid;
     ctrl->links++;
-    ctrl->connected |= 1u << qid;
+    ctrl->front.queues |= 1u << qid;
     tcp_queue_connected(&link->queue, depth, sqe[AT_ATTRIBUTES] & CONNECT_NO_SQ_HEAD);
 }
 
@@ -239,11 +198,10 @@ static uint16_t make_ctrl(struct tcp_target *target, const char *subnqn, const c
         return err.kind == ERR_FULL ? NVME_ST_CONNECT_HOST : NVME_ST_INTERNAL;
     struct tcp_ctrl *ctrl = calloc(1, sizeof(*ctrl));
     must(ctrl != NULL);
-    ctrl->drive = drive;
-    ctrl->removals = drive == NULL ? 0 : soft_drive_removals(drive);
-    ctrl->cntlid = cntlid;
+    front_init(&ctrl->front, drive, cntlid);
+    ctrl->front.has_keep_alive = true;
+    ctrl->resets = drive == NULL ? 0 : soft_drive_resets(drive);
     must(text_copy(ctrl->host, sizeof(ctrl->host), host));
-    tcp_ctrl_reset(ctrl);
     target->ctrls[at] = ctrl;
     *out = ctrl;
     return NVME_ST_OK;
@@ -258,19 +216,19 @@ static uint16_t connect_admin(struct tcp_target *target, struct tcp_link *link, 
     const uint16_t status = make_ctrl(target, name_at(data, DATA_SUBNQN), name_at(data, DATA_HOSTNQN), &ctrl, result);
     if (status != NVME_ST_OK)
         return status;
-    ctrl->kato_ms = le32_read(sqe + AT_KATO);
+    ctrl->front.kato_ms = le32_read(sqe + AT_KATO);
     ctrl->admin = link;
     join(link, ctrl, sqe, 0);
-    *result = ctrl->cntlid;
+    *result = ctrl->front.cntlid;
     return NVME_ST_OK;
 }
 
 static bool is_of(const struct tcp_ctrl *ctrl, uint16_t cntlid, const char *subnqn, const char *host)
 {
     char own[SOFT_SUBNQN_SIZE];
-    if (ctrl == NULL || ctrl->drive == NULL || ctrl->ended != NULL || ctrl->cntlid != cntlid)
+    if (ctrl == NULL || ctrl->front.drive == NULL || ctrl->ended != NULL || ctrl->front.cntlid != cntlid)
         return false;
-    soft_drive_nqn(ctrl->drive, own);
+    soft_drive_nqn(ctrl->front.drive, own);
     return strcmp(own, subnqn) == 0 && strcmp(ctrl->host, host) == 0;
 }
 
@@ -284,9 +242,9 @@ static uint16_t connect_io(struct tcp_target *target, struct tcp_link *link, con
             ctrl = target->ctrls[i];
     if (ctrl == NULL)
         return wrong(DATA_CNTLID, true, result);
-    if (!(ctrl->csts & CSTS_READY))
+    if (!(ctrl->front.csts & FRONT_CSTS_READY))
         return NVME_ST_SEQUENCE;
-    if (qid > ctrl->io_queues || ctrl->connected >> qid & 1)
+    if (qid > ctrl->front.io_queues || ctrl->front.queues >> qid & 1)
         return wrong(AT_QID, false, result);
     join(link, ctrl, sqe, qid);
     *result = cntlid;
@@ -347,21 +305,30 @@ static void run_fabrics(struct tcp_target *target, struct tcp_link *link, const 
 static void run_io(struct tcp_link *link, const struct tcp_command *command)
 {
     enum { RANGE_BYTES = 16 };
-    struct soft_outcome outcome;
-    struct nvme_cmd cmd = tcp_cmd_of(command);
+    struct front_answer answer;
+    struct nvme_cmd cmd = front_cmd(command->sqe, command->data, command->len);
     /* Linux always sends room for 256 ranges (drivers/nvme/host/core.c, nvme_setup_discard). */
     const uint32_t ranges_len = ((cmd.cdw10 & 0xff) + 1) * RANGE_BYTES;
     if (cmd.opcode == NVME_IO_DSM && cmd.data_len > ranges_len)
         cmd.data_len = ranges_len;
-    const enum soft_result how = soft_io_on(link->ctrl->drive, link->ctrl->cntlid, &cmd, &outcome);
-    tcp_settle(link, command->slot, how, &outcome, cmd.result);
+    front_drive(&link->ctrl->front, true, &cmd, &answer);
+    tcp_settle(link, command->slot, &answer);
 }
 
-/* A drive that was pulled out ends its controllers, also when it is back by now. */
+/* A drive that was pulled out ends its controllers, also when it is back by now. A reset of the subsystem is one of
+ * each controller: as when the host clears CC.EN, I/O queues end, and the admin queue stays: Linux still writes CC
+ * there. */
 static void check_drive(struct tcp_ctrl *ctrl)
 {
-    if (ctrl->drive != NULL && ctrl->ended == NULL && soft_drive_removals(ctrl->drive) != ctrl->removals)
+    if (ctrl->front.drive == NULL || ctrl->ended != NULL)
+        return;
+    if (front_is_pulled(&ctrl->front)) {
         ctrl->ended = "the drive was pulled out";
+    } else if (soft_drive_resets(ctrl->front.drive) != ctrl->resets) {
+        ctrl->resets = soft_drive_resets(ctrl->front.drive);
+        if (front_write_cc(&ctrl->front, 0) == FRONT_CC_RESET)
+            tcp_ctrl_reset(ctrl);
+    }
 }
 
 void tcp_link_serve(struct tcp_target *target, struct tcp_link *link, uint64_t now_ms)
@@ -372,7 +339,7 @@ void tcp_link_serve(struct tcp_target *target, struct tcp_link *link, uint64_t n
     while (tcp_queue_take(&link->queue, &command)) {
         if (command.sqe[0] == NVME_OP_FABRICS)
             run_fabrics(target, link, &command);
-        else if (link->ctrl == NULL || link->ctrl->ended != NULL || !(link->ctrl->csts & CSTS_READY))
+        else if (link->ctrl == NULL || link->ctrl->ended != NULL || !(link->ctrl->front.csts & FRONT_CSTS_READY))
             tcp_finish(link, command.slot, NVME_ST_SEQUENCE, 0);
         else if (link->qid == 0)
             tcp_admin_run(target, link, &command);
@@ -390,7 +357,7 @@ void tcp_link_poll(struct tcp_link *link)
         const struct tcp_slot *slot = &link->queue.slots[i];
         if (slot->state != TCP_SLOT_TICKETED)
             continue;
-        const enum soft_result how = soft_drive_poll(link->ctrl->drive, slot->ticket, &outcome);
+        const enum soft_result how = soft_drive_poll(link->ctrl->front.drive, slot->ticket, &outcome);
         if (how == SOFT_DONE)
             tcp_finish(link, i, outcome.status, 0);
         else if (how == SOFT_LOST)
@@ -405,7 +372,7 @@ void tcp_link_check(struct tcp_link *link)
         return;
     if (ctrl->ended != NULL)
         tcp_queue_end(&link->queue, ctrl->ended);
-    else if (link->qid != 0 && !(ctrl->csts & CSTS_READY))
+    else if (link->qid != 0 && !(ctrl->front.csts & FRONT_CSTS_READY))
         tcp_queue_end(&link->queue, "the controller was reset");
 }
 
@@ -413,8 +380,8 @@ void tcp_link_check(struct tcp_link *link)
 
 static uint64_t keep_alive_due_ms(const struct tcp_ctrl *ctrl)
 {
-    const uint64_t rounded = ((uint64_t)ctrl->kato_ms + TCP_KAS_MS - 1) / TCP_KAS_MS * TCP_KAS_MS;
-    return ctrl->kato_ms == 0 || ctrl->ended != NULL ? UINT64_MAX : ctrl->heard_ms + rounded;
+    const uint64_t rounded = ((uint64_t)ctrl->front.kato_ms + TCP_KAS_MS - 1) / TCP_KAS_MS * TCP_KAS_MS;
+    return ctrl->front.kato_ms == 0 || ctrl->ended != NULL ? UINT64_MAX : ctrl->heard_ms + rounded;
 }
 
 uint64_t tcp_target_due_ms(const struct tcp_target *target)
@@ -429,8 +396,9 @@ uint64_t tcp_target_due_ms(const struct tcp_target *target)
 static void send_events(struct tcp_ctrl *ctrl)
 {
     uint32_t event;
-    while (ctrl->event_count > 0 && soft_drive_event(ctrl->drive, ctrl->cntlid, &event))
-        tcp_finish(ctrl->admin, ctrl->events[--ctrl->event_count], NVME_ST_OK, event);
+    uint16_t cid;
+    while (front_event(&ctrl->front, &cid, &event))
+        finish_cid(ctrl->admin, cid, NVME_ST_OK, event);
 }
 
 void tcp_target_poll(struct tcp_target *target, uint64_t now_ms)
@@ -443,9 +411,9 @@ void tcp_target_poll(struct tcp_target *target, uint64_t now_ms)
         if (ctrl->ended != NULL)
             continue;
         if (now_ms >= keep_alive_due_ms(ctrl)) {
-            ctrl->csts |= CSTS_FAILED;
+            ctrl->front.csts |= FRONT_CSTS_FAILED;
             ctrl->ended = "the host was not heard of for its keep alive time";
-        } else if (ctrl->drive != NULL) {
+        } else {
             send_events(ctrl);
         }
     }

@@ -10,15 +10,14 @@
 #define NSMITH_TCP_CTRL_H
 
 #include "nvme/soft_serve.h"
+#include "softnvme/front.h"
 #include "softnvme/tcp_queue.h"
 
 #define TCP_DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
 
 enum {
     TCP_CTRLS_MAX = 64,
-    TCP_IO_QUEUES_MAX = 8,
-    TCP_EVENTS_MAX = 4, /* Asynchronous Event Requests at a time: AERL + 1 */
-    TCP_KAS_MS = 1000,  /* granularity of the keep alive timer */
+    TCP_KAS_MS = 1000, /* granularity of the keep alive timer */
     TCP_NQN_SIZE = 224,
     TCP_ADDRESS_SIZE = 64,
 };
@@ -26,20 +25,13 @@ enum {
 struct tcp_link;
 
 struct tcp_ctrl {
-    struct soft_drive *drive; /* borrowed; NULL: the discovery subsystem */
-    uint64_t removals;        /* of the drive when the host connected: a drive that was pulled out is another one */
-    uint16_t cntlid;
+    struct front front; /* its requests for events have slots of the admin queue */
+    uint64_t resets;    /* of the NVM subsystem that it has seen */
     char host[TCP_NQN_SIZE];
-    uint32_t cc, csts;
-    uint32_t kato_ms; /* 0: no timer */
     uint64_t heard_ms;
-    uint16_t io_queues;              /* so many may be connected */
-    uint32_t connected;              /* bit n: queue n */
-    size_t links;                    /* that point here */
-    struct tcp_link *admin;          /* borrowed; NULL: gone */
-    uint16_t events[TCP_EVENTS_MAX]; /* slots of the admin queue */
-    size_t event_count;
-    const char *ended; /* why; NULL: it has not */
+    size_t links;           /* that point here */
+    struct tcp_link *admin; /* borrowed; NULL: gone */
+    const char *ended;      /* why; NULL: it has not */
 };
 
 /* One connection. The address is the one that the host reached us by. */
@@ -76,11 +68,9 @@ uint64_t tcp_target_due_ms(const struct tcp_target *target); /* of the next keep
 
 /* For tcp_ctrl.c and tcp_admin.c. */
 void tcp_finish(struct tcp_link *link, uint16_t slot, uint16_t status, uint64_t result); /* with DNR where it is apt */
-/* What the drive said of a command: finished, held until its ticket is due, or held for ever. */
-void tcp_settle(struct tcp_link *link, uint16_t slot, enum soft_result how, const struct soft_outcome *outcome,
-                uint32_t result);
+/* Finished, held until its ticket is due, or held for ever. */
+void tcp_settle(struct tcp_link *link, uint16_t slot, const struct front_answer *answer);
 void tcp_admin_run(struct tcp_target *target, struct tcp_link *link, const struct tcp_command *command);
-struct nvme_cmd tcp_cmd_of(const struct tcp_command *command);
 void tcp_ctrl_reset(struct tcp_ctrl *ctrl); /* forgets requests for events too */
 
 #endif

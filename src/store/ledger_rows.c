@@ -56,6 +56,12 @@ static const struct jfield vm_fields[] = {
 };
 static const struct jmap vm_jmap = JMAP(struct host_vm, vm_fields);
 
+static const struct jfield task_fields[] = {
+    {JOBJ(struct host_task, task, drive_task_jmap)},
+    {JOBJ(struct host_task, report, task_report_jmap)},
+};
+static const struct jmap task_jmap = JMAP(struct host_task, task_fields);
+
 static const struct {
     const char *word;
     const struct jmap *jmap;
@@ -63,6 +69,7 @@ static const struct {
     [LEDGER_DRIVE] = {"drive", &drive_jmap},
     [LEDGER_SLICE] = {"slice", &slice_jmap},
     [LEDGER_VM] = {"VM", &vm_jmap},
+    [LEDGER_TASK] = {"task", &task_jmap},
 };
 
 const struct jmap *ledger_jmap(enum ledger_kind kind)
@@ -133,6 +140,8 @@ static const char *row_refused(const struct ledger_change *change)
         return ((const struct host_drive *)change->row)->adopt < ADOPT_COUNT ? NULL : "its state is not known";
     case LEDGER_SLICE:
         return change->del ? NULL : slice_refused(change->row);
+    case LEDGER_TASK:
+        return ((const struct host_task *)change->row)->report.state < TASK_STATE_COUNT ? NULL : "its state is not known";
     case LEDGER_VM:
     case LEDGER_KIND_COUNT:
         break;
@@ -149,12 +158,22 @@ static bool change_one(struct ledger_change *change, change_fn fn, void *ctx, st
 }
 
 /* Tabs do not occur in an ident: bytes that are not printable are replaced when it is read from the drive. */
+static void ident_key(const struct drive_ident *ident, char key[LEDGER_KEY_MAX])
+{
+    snprintf(key, LEDGER_KEY_MAX, "%04x\t%s\t%s\t%s", ident->vendor_id, ident->serial, ident->model, ident->nqn);
+}
+
 static bool drive_change(const struct host_drive *drive, change_fn fn, void *ctx, struct err *err)
 {
     struct ledger_change change = {.kind = LEDGER_DRIVE, .row = drive, .del = drive->adopt == ADOPT_NONE};
-    const struct drive_ident *ident = &drive->ident;
-    snprintf(change.key, sizeof(change.key), "%04x\t%s\t%s\t%s", ident->vendor_id, ident->serial, ident->model,
-             ident->nqn);
+    ident_key(&drive->ident, change.key);
+    return change_one(&change, fn, ctx, err);
+}
+
+static bool task_change(const struct host_task *task, change_fn fn, void *ctx, struct err *err)
+{
+    struct ledger_change change = {.kind = LEDGER_TASK, .row = task};
+    ident_key(&task->task.ident, change.key);
     return change_one(&change, fn, ctx, err);
 }
 
@@ -177,6 +196,8 @@ static bool changes_of(const struct host *host, bool del, change_fn fn, void *ct
     for (size_t i = 0; i < host->drive_count; i++) {
         const struct host_drive *drive = &host->drives[i];
         if (drive->changed && (drive->adopt == ADOPT_NONE) == del && !drive_change(drive, fn, ctx, err))
+            return false;
+        if (!del && drive->task.changed && !task_change(&drive->task, fn, ctx, err))
             return false;
     }
     for (size_t i = 0; i < host->slice_count; i++) {
@@ -202,6 +223,10 @@ bool ledger_changes(const struct host *host, change_fn fn, void *ctx, struct err
 
 bool ledger_change_check(const struct ledger_change *change, const void *old, struct err *err)
 {
+    const struct host_task *task = old, *fresh = change->row;
+    if (change->kind == LEDGER_TASK && strcmp(task->task.id.v, fresh->task.id.v) == 0 &&
+        task_is_over(task->report.state) && fresh->report.state != task->report.state)
+        return refuse(change, ERR_CONFLICT, "a task acts once", err);
     if (change->kind != LEDGER_SLICE || change->del)
         return true;
     const struct slice *was = old, *is = change->row;
@@ -214,9 +239,23 @@ bool ledger_change_check(const struct ledger_change *change, const void *old, st
     return true;
 }
 
+static bool task_add(struct host *host, const struct host_task *task)
+{
+    for (size_t i = 0; i < host->drive_count; i++)
+        if (drive_ident_eq(&host->drives[i].ident, &task->task.ident)) {
+            host->drives[i].task = *task;
+            return true;
+        }
+    if (host->drive_count < HOST_DRIVES_MAX)
+        host->drives[host->drive_count++] = (struct host_drive){.ident = task->task.ident, .task = *task};
+    return true;
+}
+
 bool ledger_host_add(struct host *host, enum ledger_kind kind, const void *row, struct err *err)
 {
     static const size_t most[LEDGER_KIND_COUNT] = {HOST_DRIVES_MAX, HOST_SLICES_MAX, HOST_VMS_MAX};
+    if (kind == LEDGER_TASK)
+        return task_add(host, row);
     size_t *const count = kind == LEDGER_DRIVE ? &host->drive_count
                           : kind == LEDGER_VM  ? &host->vm_count
                                                : &host->slice_count;

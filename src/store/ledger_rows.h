@@ -7,11 +7,11 @@
 #include "base/jmap.h"
 #include "core/host.h"
 
-enum ledger_kind { LEDGER_DRIVE, LEDGER_SLICE, LEDGER_VM, LEDGER_KIND_COUNT };
+enum ledger_kind { LEDGER_DRIVE, LEDGER_SLICE, LEDGER_VM, LEDGER_TASK, LEDGER_KIND_COUNT };
 
 enum { LEDGER_KEY_MAX = 300, LEDGER_HASH_HEX = 65 };
 
-/* struct host_drive, struct slice, struct host_vm: their durable members, and thus what is in the file. slice_jmap
+/* struct host_drive, struct slice, struct host_vm, struct host_task: their durable members, and thus what is in the file. slice_jmap
  * has two that are not durable: see ledger_durable(). */
 const struct jmap *ledger_jmap(enum ledger_kind kind);
 const char *ledger_kind_word(enum ledger_kind kind);
@@ -35,7 +35,8 @@ bool ledger_changes(const struct host *host, bool (*fn)(void *ctx, const struct 
 /* Rules between a row and the one that it replaces. ERR_CONFLICT. */
 bool ledger_change_check(const struct ledger_change *change, const void *old, struct err *err);
 
-/* Puts a row read from the ledger at the end of the host's array; ERR_FAILED when that is full. */
+/* Puts a row read from the ledger at the end of the host's array; ERR_FAILED when that is full. A task goes to its
+ * drive, which is added where it is not ours; when there are too many of those the task is passed over. */
 bool ledger_host_add(struct host *host, enum ledger_kind kind, const void *row, struct err *err);
 
 struct ledger_numbers {

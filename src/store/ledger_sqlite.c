@@ -13,15 +13,18 @@
 enum statement {
     GET_NUMBERS,
     PUT_NUMBERS,
-    GET_DRIVES, /* the three in the order of enum ledger_kind */
+    GET_DRIVES, /* the four in the order of enum ledger_kind */
     GET_SLICES,
     GET_VMS,
+    GET_TASKS,
     PUT_DRIVE,
     PUT_SLICE,
     PUT_VM,
+    PUT_TASK,
     DEL_DRIVE,
     DEL_SLICE,
     DEL_VM,
+    DEL_TASK,
     RETIRE,
     LAST_RECORD,
     GET_RECORDS,
@@ -39,6 +42,7 @@ static const char *const sql[STATEMENT_COUNT] = {
     [GET_DRIVES] = "SELECT doc FROM drives ORDER BY key",
     [GET_SLICES] = "SELECT doc FROM slices ORDER BY key",
     [GET_VMS] = "SELECT doc FROM vms ORDER BY key",
+    [GET_TASKS] = "SELECT doc FROM tasks ORDER BY key",
     [PUT_DRIVE] = "INSERT INTO drives (key, adopt, doc, sum) VALUES (?, ?, ?, ?)"
                   " ON CONFLICT (key) DO UPDATE SET adopt = excluded.adopt, doc = excluded.doc, sum = excluded.sum",
     [PUT_SLICE] = "INSERT INTO slices (key, state, generation, owner, attached_seq, erased_seq, doc, sum)"
@@ -48,9 +52,13 @@ static const char *const sql[STATEMENT_COUNT] = {
                   " doc = excluded.doc, sum = excluded.sum",
     [PUT_VM] = "INSERT INTO vms (key, doc, sum) VALUES (?, ?, ?)"
                " ON CONFLICT (key) DO UPDATE SET doc = excluded.doc, sum = excluded.sum",
+    [PUT_TASK] = "INSERT INTO tasks (key, task, state, doc, sum) VALUES (?, ?, ?, ?, ?)"
+                 " ON CONFLICT (key) DO UPDATE SET task = excluded.task, state = excluded.state, doc = excluded.doc,"
+                 " sum = excluded.sum",
     [DEL_DRIVE] = "DELETE FROM drives WHERE key = ?",
     [DEL_SLICE] = "DELETE FROM slices WHERE key = ?",
     [DEL_VM] = "DELETE FROM vms WHERE key = ?",
+    [DEL_TASK] = "DELETE FROM tasks WHERE key = ?",
     /* Only what the ledger ever had. The first values: key, doc, sum. */
     [RETIRE] =
         "INSERT INTO retired (key, doc, sum) SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM slices WHERE key = ?1)",
@@ -189,7 +197,8 @@ static bool run(struct sqlite_ledger *ledger, enum statement statement, const st
                 const struct sqlite_value *values, size_t count, struct err *err)
 {
     int rc;
-    const bool sum = statement != DEL_DRIVE && statement != DEL_SLICE && statement != DEL_VM;
+    const bool sum = statement != DEL_DRIVE && statement != DEL_SLICE && statement != DEL_VM &&
+                     statement != DEL_TASK;
     return sqlite_run(ledger->statements[statement], values, count, sum, &rc) ||
            sqlite_fail(&ledger->file, rc, err, "cannot write %s '%s' to the ledger", ledger_kind_word(change->kind),
                        change->key);
@@ -200,6 +209,7 @@ static bool doc_put(struct sqlite_ledger *ledger, const struct ledger_change *ch
 {
     const struct host_drive *drive = row;
     const struct slice *slice = row;
+    const struct host_task *task = row;
     struct sqlite_value values[SQLITE_VALUES_MAX];
     size_t count = 0;
     values[count++] = VALUE_TEXT(change->key);
@@ -211,6 +221,10 @@ static bool doc_put(struct sqlite_ledger *ledger, const struct ledger_change *ch
         values[count++] = VALUE_TEXT_OR_NULL(slice->owner.v);
         values[count++] = VALUE_NUMBER(slice->attached_seq);
         values[count++] = VALUE_NUMBER(slice->erased_seq);
+    }
+    if (change->kind == LEDGER_TASK) {
+        values[count++] = VALUE_TEXT(task->task.id.v);
+        values[count++] = VALUE_TEXT(task_state_words[task->report.state]);
     }
     values[count++] = VALUE_TEXT(doc);
     return run(ledger, (enum statement)(PUT_DRIVE + change->kind), change, values, count, err);

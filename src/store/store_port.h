@@ -47,6 +47,7 @@ struct row_drive {
     struct drive_report report; /* the newest of the agent */
     uint64_t seen_ms;
     bool wanted; /* adoption was asked for */
+    struct drive_task task; /* wanted, until the agent has reported its end; id empty: none */
     struct uuid adoption;
     struct layout layout;
     struct health_state health;   /* by the report before: what flaps needs a memory */
@@ -121,6 +122,13 @@ struct row_request {
     uint64_t made_ms;
 };
 
+/* One piece of a firmware image; a drive's task says how many there are. */
+struct row_firmware {
+    char key[80]; /* key: DIGEST/NUMBER, five digits, from 00000 */
+    uint64_t made_ms;
+    char hex[2 * FIRMWARE_PIECE + 1]; /* FIRMWARE_PIECE bytes, but of the last */
+};
+
 struct row_meta {
     char key[32]; /* key */
     char value[256];
@@ -136,7 +144,8 @@ struct row_meta {
     X(ROW_CLAIM, "claim", struct row_claim)       \
     X(ROW_VM, "vm", struct row_vm)                \
     X(ROW_ERASURE, "erasure", struct row_erasure) \
-    X(ROW_REQUEST, "request", struct row_request)
+    X(ROW_REQUEST, "request", struct row_request) \
+    X(ROW_FIRMWARE, "firmware", struct row_firmware)
 
 enum store_kind {
 #define X(kind, word, type) kind,

@@ -69,6 +69,7 @@ static const struct jfield drive_fields[] = {
     {JBOOL(struct row_drive, drained), .optional = true},
     {JSTR(struct row_drive, drain_why), .optional = true},
     {JU64(struct row_drive, drained_ms), .optional = true},
+    {JOBJ(struct row_drive, task, drive_task_jmap), .optional = true},
 };
 static const struct jmap drive_jmap = JMAP(struct row_drive, drive_fields);
 
@@ -123,6 +124,13 @@ static const struct jfield request_fields[] = {
     {JSTR(struct row_request, answer)}, {JU64(struct row_request, made_ms)},
 };
 static const struct jmap request_jmap = JMAP(struct row_request, request_fields);
+
+static const struct jfield firmware_fields[] = {
+    {JSTR(struct row_firmware, key)},
+    {JU64(struct row_firmware, made_ms)},
+    {JSTR(struct row_firmware, hex)},
+};
+static const struct jmap firmware_jmap = JMAP(struct row_firmware, firmware_fields);
 
 /* ---- columns ------------------------------------------------------------------------------------------------- */
 
@@ -189,6 +197,12 @@ static const struct store_kind_info infos[STORE_KIND_COUNT] = {
                   .key_offset = offsetof(struct row_meta, key),
                   .key_size = sizeof(((struct row_meta *)0)->key),
                   .jmap = &meta_jmap}, /* no columns */
+    [ROW_FIRMWARE] = {.word = "firmware",
+                      .table = "firmware",
+                      .size = sizeof(struct row_firmware),
+                      .key_offset = offsetof(struct row_firmware, key),
+                      .key_size = sizeof(((struct row_firmware *)0)->key),
+                      .jmap = &firmware_jmap}, /* no columns */
     [ROW_HOST] = {.word = "host", INFO(struct row_host, name, "hosts", host_jmap, host_columns)},
     [ROW_DRIVE] = {.word = "drive", INFO(struct row_drive, key, "drives", drive_jmap, drive_columns)},
     [ROW_SLICE] = {.word = "slice", INFO(struct row_slice, slice.id, "slices", row_slice_jmap, slice_columns)},
@@ -287,6 +301,9 @@ bool store_row_check(enum store_kind kind, const void *row, struct err *err)
         return refuse(kind, row, ERR_INPUT, "its size is zero", err);
     if (kind == ROW_CLAIM && ((const struct row_claim *)row)->slice_count > CLAIM_SLICES_MAX)
         return refuse(kind, row, ERR_INPUT, "it has too many slices", err);
+    const struct row_firmware *piece = row;
+    if (kind == ROW_FIRMWARE && piece->hex[0] == '\0')
+        return refuse(kind, row, ERR_INPUT, "it is empty", err);
     if (kind == ROW_ERASURE && ((const struct row_erasure *)row)->seq == 0)
         return refuse(kind, row, ERR_INPUT, "its seq is zero", err);
     return true;

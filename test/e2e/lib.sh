@@ -36,13 +36,14 @@ exits() {
 	grep -qE -- "$pattern" <<<"$out" || { echo "no '$pattern' in: $out"; return 1; }
 }
 
-# until_true SECONDS CMD...: waits for a condition; the condition, not the time, decides.
+# until_true SECONDS CMD...: waits for a condition; the condition, not the time, decides. Slow machines get more of it.
+patience=1 pause=0.1
 until_true() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * patience))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || { echo "never true: $*"; return 1; }
-		sleep 0.1
+		sleep "$pause"
 	done
 }
 
@@ -59,13 +60,14 @@ setup_run() {
 }
 
 # drives_start SERIAL=PROFILE...
+softnvme_more=() # options
 drives_start() {
 	local args=() add
 	for add in "$@"; do args+=(--add "$add"); done
-	"$softnvme" --dir "$work/drives" --socket "$socket" --profiles "$top/share/profiles" "${args[@]}" \
+	"$softnvme" --dir "$work/drives" --socket "$socket" --profiles "${profiles:-$top/share/profiles}" "${softnvme_more[@]}" "${args[@]}" \
 		>>"$work/softnvme.log" 2>&1 &
 	softnvme_pid=$!
-	until_true 10 "$softnvme" --ctl "$socket" ls
+	until_true 60 "$softnvme" --ctl "$socket" ls
 }
 
 drives_ctl() { "$softnvme" --ctl "$socket" "$@"; }
@@ -98,7 +100,7 @@ begin() {
 	rm -rf "$top/build/e2e/$name"
 	setup_run "$top/build/e2e/$name"
 	api_socket=$NSMITH_RUN_DIR/nsmithd.sock
-	virt=fake
+	virt=fake agent_drives=(--softnvme "$socket") host_name=e2e
 	trap end_all EXIT
 	trap 'exit 143' TERM INT HUP
 }
@@ -139,7 +141,7 @@ server_start() {
 	fi
 	"$nsmithd" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "$@" >>"$work/nsmithd.log" 2>&1 &
 	server_pid=$!
-	until_true 10 api GET /v1/status
+	until_true 60 api GET /v1/status
 }
 
 # agent_start [OPTION...]: returns when the server knows it.
@@ -147,10 +149,10 @@ agent_run=0
 agent_start() {
 	agent_run=$((agent_run + 1))
 	agent_log=$work/agent.$agent_run.log
-	"$agent" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" --softnvme "$socket" --virt "$virt" --host e2e "$@" \
+	"$agent" --state "$NSMITH_STATE_DIR" --run "$NSMITH_RUN_DIR" "${agent_drives[@]}" --virt "$virt" --host "$host_name" "$@" \
 		>"$agent_log" 2>&1 &
 	agent_child=$!
-	until_true 10 grep -q ' registered ' "$agent_log"
+	until_true 60 grep -q ' registered ' "$agent_log"
 }
 
 gone() { ! kill -0 "$1" 2>/dev/null; }
@@ -174,7 +176,7 @@ dump() {
 	local what urls=()
 	for what in hosts drives slices classes flavors claims vms erasures; do urls+=("http://nsmith/v1/$what"); done
 	curl -sS --max-time 20 --unix-socket "$api_socket" "${urls[@]}" |
-		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up) else . end)'
+		jq -cS 'walk(if type=="object" then del(.last_seen_ms, .seen_ms, .up, .power_on_hours) else . end)'
 }
 
 # idle: the host is where the server wants it, and every record has arrived.

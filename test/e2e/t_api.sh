@@ -57,6 +57,30 @@ check "retry" answers 200 POST /v1/drives/HITS/retry '{"host": "e2e"}'
 until_true 30 drive_is HITS adopted
 check "drain it" answers 200 POST /v1/drives/HITS/drain
 
+say "Tasks"
+task_over() { [ "$(api GET "/v1/drives/$1" | jq -r '.task.state')" = "$2" ]; }
+check "a probe" answers 200 POST /v1/drives/CLIENT/probe '{}'
+check "it is done" until_true 10 task_over CLIENT done
+check "with what was found" is "$(api GET /v1/drives/CLIENT | jq -r .task.result.verdict)" limited
+check "a probe of what is not there" answers 404 POST /v1/drives/NONE/probe '{}'
+check "a destructive one, not confirmed" answers 422 POST /v1/drives/A1/probe '{"destructive": true}'
+check "a destructive one" answers 200 POST /v1/drives/A1/probe '{"destructive": true, "confirm": "A1"}'
+check "it is done" until_true 20 task_over A1 done
+check "the drive is ready again" eval 'until_true 20 drive_adopted A1 && until_idle 30'
+"$softnvme" --make-firmware API1 "$work/fw.bin"
+digest=$(sha256sum "$work/fw.bin" | cut -d' ' -f1)
+{ printf '{"hex": "' && od -An -v -tx1 "$work/fw.bin" | tr -d ' \n' && printf '"}'; } >"$work/piece.json"
+firmware="{\"digest\": \"$digest\", \"size_bytes\": $(stat -c %s "$work/fw.bin")}"
+check "firmware whose image is not here" answers 404 POST /v1/drives/A1/firmware "$firmware"
+check "a piece that is none" answers 400 PUT "/v1/firmware/$digest?piece=0" '{"hex": "x"}'
+check "the image" answers 200 PUT "/v1/firmware/$digest?piece=0" "@$work/piece.json"
+check "as the agent gets it" answers 200 GET "/v1/agents/e2e/firmware/$digest?piece=0"
+check "no such piece" answers 404 GET "/v1/agents/e2e/firmware/$digest?piece=1"
+check "firmware, dry" answers 200 POST '/v1/drives/A1/firmware?dry_run=true' "$firmware"
+check "firmware" answers 200 POST /v1/drives/A1/firmware "$firmware"
+check "it is done" until_true 10 task_over A1 done
+check "and runs" is "$(field .task.kind) $(api GET /v1/drives/A1 | jq -r .firmware)" "firmware API1"
+
 say "Slices"
 bad=$(api GET '/v1/slices?drive=LIAR&state=quarantined' | jq -r '.items[0].id')
 check "by drive and state" [ -n "$bad" ]

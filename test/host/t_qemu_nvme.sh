@@ -47,7 +47,7 @@ if [ "${NSMITH_HOST-}" != 1 ]; then
 	done
 	medium OTHER 64M # for port$slot, plugged in later
 	port
-	exec "$top/test/host/run" -k "${NSMITH_HOST_KERNEL:-cloud}" -Q "${NSMITH_HOST_QEMU:-qemu-system-x86_64}" -t 280 \
+	exec "$top/test/host/run" -k "${NSMITH_HOST_KERNEL:-cloud}" -Q "${NSMITH_HOST_QEMU:-qemu-system-x86_64}" -t 600 \
 		-w "$out" -l "$out/console" "${args[@]}" -- \
 		env NSMITH_BUILD="${NSMITH_BUILD:-$top/build/demo}" spare_port="port$slot" bash "$(readlink -f "$0")"
 fi

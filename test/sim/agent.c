@@ -13,6 +13,7 @@ void sim_mail_free(struct sim_mail *mail)
     free(mail->list);
     free(mail->wants);
     free(mail->vms);
+    free(mail->news);
     free(mail);
 }
 
@@ -29,6 +30,22 @@ static struct sim_mail *end_mail(enum host_event_kind kind, const struct order *
     mail->kind = kind;
     mail->order = *order;
     return mail;
+}
+
+/* The host's word about devices may be late, lost, or no more than that something was lost. */
+void agent_news(struct sim_host *at, unsigned drive)
+{
+    if (at->agent.host == NULL || sim_rand(at->sim, 4) == 0)
+        return;
+    struct sim_mail *mail = end_mail(HOST_NEWS, &(struct order){.kind = ORDER_LIST});
+    mail->news = calloc(1, sizeof(*mail->news));
+    must(mail->news != NULL);
+    if (sim_rand(at->sim, 8) == 0)
+        mail->news->all = true;
+    else
+        snprintf(mail->news->touched[mail->news->touched_count++], sizeof(mail->news->touched[0]), "nvme%u",
+                 at->drives[drive].name);
+    mail_send(at, sim_rand(at->sim, 50), mail);
 }
 
 /* ---- life and death --------------------------------------------------------------------------------------------- */
@@ -204,7 +221,8 @@ void agent_env(struct sim_host *at)
                                  .unix_ms = unix_ms,
                                  .sleep_ms = sleep_ms,
                                  .said = tell_said,
-                                 .progress = tell_progress};
+                                 .progress = tell_progress,
+                                 .firmware = task_image};
 }
 
 static bool vm_start(struct sim_host *at, const struct vm_job *job, struct err *err)
@@ -261,7 +279,6 @@ static void drive_order(struct sim_host *at, const struct order *order)
         soft_drive_tick(at->soft[i], at->sim->now_ms);
         before_ms += soft_drive_now_ms(at->soft[i]);
     }
-    const uint64_t slept_ms = sim_slept_ms();
     at->slept_ms = 0;
     at->order = order;
     if (list) {
@@ -279,11 +296,11 @@ static void drive_order(struct sim_host *at, const struct order *order)
                   order->ns.nsid.v, mail->done.ok ? "ok " : mail->done.err.msg,
                   mail->done.have_erasure ? erase_verdict_word(mail->done.erasure.verdict) : "");
     at->sim->tally.erases += mail->done.have_erasure;
-    if (order->fresh)
+    if (order->fresh && order->kind == ORDER_SCAN)
         for (size_t i = 0; i < at->drive_count; i++)
             if (strcmp(soft_drive_serial(at->soft[i]), order->ident.serial) == 0)
                 at->drives[i].look_in_flight = true;
-    mail_send(at, after_ms - before_ms + at->slept_ms + sim_slept_ms() - slept_ms + 1 + sim_rand(at->sim, 40), mail);
+    mail_send(at, after_ms - before_ms + at->slept_ms + 1 + sim_rand(at->sim, 40), mail);
 }
 
 void agent_order(struct sim_host *at, const struct sim_job *job)
@@ -307,6 +324,7 @@ void agent_mail(struct sim_host *at, struct sim_mail *mail)
     event.idents = mail->list != NULL ? mail->list->idents : NULL;
     event.ident_count = mail->list != NULL ? mail->list->count : 0;
     event.percent = mail->percent;
+    event.news = mail->news;
     event.vms = mail->vms != NULL ? mail->vms->at : NULL;
     event.vm_count = mail->vms != NULL ? mail->vms->count : 0;
     if (mail->kind == HOST_SEEN && mail->order.fresh)

@@ -41,6 +41,7 @@ void check_sent(struct sim_host *at, unsigned drive, const struct nvme_cmd *cmd)
     if (cmd->nsid == NVME_NSID_ALL)
         sim_fail(at->sim, "(4) %s was sent to all namespaces", name);
     check_target(at, drive, name, cmd->nsid, false);
+    check_commit(at, cmd);
     const bool ends_data = cmd->opcode == NVME_OP_FORMAT || cmd->opcode == NVME_OP_SANITIZE_NS ||
                            (cmd->opcode == NVME_OP_NS_MANAGEMENT && cmd->cdw10 == NVME_NS_DELETE) ||
                            (cmd->opcode == NVME_OP_NS_ATTACHMENT && cmd->cdw10 == NVME_NS_DETACH);
@@ -188,6 +189,7 @@ void check_host(struct sim_host *at)
     if (host->erasure_seq != at->records_seen)
         sim_fail(at->sim, "the ledger of %s has %ju records and counts %ju", at->name.v, (uintmax_t)at->records_seen,
                  (uintmax_t)host->erasure_seq);
+    check_tasks(at);
     for (size_t i = 0; i < host->slice_count; i++) {
         const struct slice *slice = &host->slices[i].slice;
         struct sim_slice *seen = slice_of(at, &slice->id);

@@ -169,6 +169,7 @@ static void drive_pull(struct sim *sim, struct sim_host *at)
     sim_trace(sim, "%s drive %u is pulled", at->name.v, i);
     at->drives[i].suspect = true;
     soft_drive_set_present(at->soft[i], false);
+    agent_news(at, i);
     sim_at(sim, sim_rand(sim, LONG_MS), (struct sim_event){.kind = EV_BACK, .host = at->index, .number = i});
 }
 

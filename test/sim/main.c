@@ -7,22 +7,6 @@
 #include "base/text.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static uint64_t slept_ms;
-
-uint64_t sim_slept_ms(void)
-{
-    return slept_ms;
-}
-
-/* Waiting is counted and takes no time: the only clock here is the simulation's. */
-int nanosleep(const struct timespec *wait, struct timespec *left)
-{
-    (void)left;
-    slept_ms += (uint64_t)wait->tv_sec * 1000 + (uint64_t)wait->tv_nsec / 1000000;
-    return 0;
-}
 
 static struct sim sim;
 
@@ -74,6 +58,9 @@ static bool did_enough(const struct sim_tally *t, uint64_t count)
         {"swapped names", t->swaps, count / 20},
         {"strangers", t->stranger, count / 20},
         {"retries and retirements", t->retries, count / 20},
+        {"destructive probes", t->probes, count / 4},
+        {"cut short", t->probes_cut, count / 20},
+        {"firmware updates", t->firmware, count / 4},
     };
     bool enough = true;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

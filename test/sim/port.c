@@ -182,6 +182,8 @@ static void names_swap(struct sim_host *at)
     a->name = b->name;
     b->name = name;
     at->sim->tally.swaps += a != b;
+    agent_news(at, (unsigned)(a - at->drives));
+    agent_news(at, (unsigned)(b - at->drives));
     if (at->order != NULL && a != b) /* an order may find nothing under the names it has seen */
         a->suspect = b->suspect = true;
 }

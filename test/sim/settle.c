@@ -127,6 +127,8 @@ bool settled(struct sim *sim, bool last, char why[256])
     server_each(sim, ROW_CLAIM, claim_left, &looking);
     if (why[0] != '\0')
         return false;
+    if (!tasks_rest(sim, why))
+        return false;
     for (size_t h = 0; h < sim->host_count; h++)
         if (!host_rests(sim, &sim->hosts[h], last, why))
             return false;

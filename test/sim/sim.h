@@ -6,6 +6,7 @@
  *   server.c    the server as a process; user.c what people ask of it
  *   port.c      the way to the drives: crash points, swapped names, who is sent what
  *   tenant.c    VMs and bare claims: they write their tag and read it back
+ *   task.c      what single drives are asked to do
  *   faults.c    everything that goes wrong
  *   torture.c   one fault at every place in turn
  *   checkers.c  what is promised (docs/architecture.md, invariants 1 to 5); settle.c: with the faults gone, all settles
@@ -30,6 +31,7 @@ enum {
     SIM_BLOCK = 4096,
     SIM_STRIDE = 16 * SIM_BLOCK, /* people's own data lies there */
     SIM_STEPS = 300,             /* operations and faults of the first phase */
+    SIM_COMMITS = 256,
     SIM_RECORDS = 2,             /* of one parcel: few, so that proof comes late */
 };
 
@@ -50,6 +52,7 @@ struct sim_drive {
     bool made[129];   /* by NSID: the agent has made it, and nobody has deleted it */
     uint32_t name;    /* nvme<name> today */
     uint64_t back_ms; /* pulled: when it comes back */
+    struct uuid task_seen; /* the last destructive probe whose end was counted */
 };
 
 /* What the checkers remember of a slice by its id. */
@@ -157,6 +160,7 @@ struct sim_mail {
     struct order_list *list; /* owned */
     struct wants *wants;     /* owned */
     struct virt_list *vms;   /* owned */
+    struct drive_news *news; /* owned */
     unsigned percent;
 };
 
@@ -174,7 +178,7 @@ struct sim_parcel {
 /* What a batch must have seen, or it tested nothing. */
 struct sim_tally {
     uint64_t events, steps, vms, claims, erases, verified, crashes, server_crashes, restores, quarantines, refusals,
-        handouts, reads, checked, faults, swaps, stranger, late, retries;
+        handouts, reads, checked, faults, swaps, stranger, late, retries, probes, probes_cut, firmware;
 };
 
 struct sim {
@@ -195,6 +199,8 @@ struct sim {
     struct report *scratch; /* owned */
     struct sim_tally tally;
     unsigned steps_left;
+    struct uuid commits[SIM_COMMITS]; /* tasks whose firmware was committed */
+    size_t commit_count;
     uint64_t torture_nth, torture_seen, torture_io; /* torture.c; nth 0: none */
     unsigned torture_kind;
 };
@@ -212,7 +218,6 @@ bool sim_chance(struct sim *sim, unsigned in_1000); /* never while calm */
 void sim_at(struct sim *sim, uint64_t delay_ms, struct sim_event event);
 void sim_trace(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-uint64_t sim_slept_ms(void); /* main.c: what nanosleep() was asked for, in all */
 
 /* agent.c */
 void agent_start(struct sim_host *at);
@@ -223,6 +228,7 @@ void agent_order(struct sim_host *at, const struct sim_job *job);
 void agent_mail(struct sim_host *at, struct sim_mail *mail);
 void sim_mail_free(struct sim_mail *mail);
 void agent_env(struct sim_host *at);
+void agent_news(struct sim_host *at, unsigned drive); /* something happened to it: told, mistold or lost */
 
 /* uplink.c */
 void uplink_pull(struct sim_host *at);
@@ -256,6 +262,13 @@ void user_retire_lost(struct sim *sim);
 void user_retire_all(struct sim *sim);
 void user_ask(struct sim *sim, bool vm, uint32_t slices);
 bool sim_is_lost(const struct slice *slice);
+
+/* task.c */
+void user_task(struct sim *sim);
+bool task_image(void *ctx, const char *digest, uint32_t number, uint8_t *to, uint32_t len, struct err *err);
+void check_commit(struct sim_host *at, const struct nvme_cmd *cmd);
+void check_tasks(struct sim_host *at);
+bool tasks_rest(struct sim *sim, char why[256]);
 
 /* port.c */
 void port_open(struct sim_host *at);

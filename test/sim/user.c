@@ -379,10 +379,12 @@ void user_step(struct sim *sim)
         struct sim_tenant *tenant = any_tenant(sim);
         if (tenant != NULL)
             user_leave(sim, tenant);
-    } else if (what < 82) {
+    } else if (what < 78) {
         act(sim);
-    } else if (what < 88) {
+    } else if (what < 83) {
         any_drive_word(sim);
+    } else if (what < 88) {
+        user_task(sim);
     } else {
         repair(sim);
     }

@@ -130,6 +130,7 @@ static void drive_back(struct sim_host *at, unsigned drive)
     if (!soft_drive_present(at->drives[drive].drive)) {
         sim_trace(at->sim, "%s drive %u is back", at->name.v, drive);
         soft_drive_set_present(at->drives[drive].drive, true);
+        agent_news(at, drive);
     }
 }
 

@@ -305,6 +305,36 @@ static inline const struct slice *slice(unsigned i)
     return &host->slices[i].slice;
 }
 
+static inline void want_task(const char *id, enum task_kind kind)
+{
+    wants->tasks[0] = (struct drive_task){.kind = kind, .ident = drive.ident};
+    text_cut(wants->tasks[0].id.v, sizeof(wants->tasks[0].id.v), id);
+    wants->task_count = id[0] != '\0';
+    send_wants();
+}
+
+static inline const struct task_report *task(void)
+{
+    return &host->drives[0].task.report;
+}
+
+#define TASK_IS(want_state, text)                                                               \
+    do {                                                                                        \
+        if (task()->state != (want_state) || strstr(task()->why, text) == NULL)                 \
+            fail_msg("got %s '%s', want %s '%s'", task_state_words[task()->state], task()->why, \
+                     task_state_words[want_state], text);                                       \
+    } while (0)
+
+static inline void probed(enum verdict verdict)
+{
+    const struct order order = last_order();
+    struct task_result found = {0};
+    assert_int_equal(order.kind, ORDER_PROBE);
+    task_line_add(&found, "a check", verdict, 1, "a text");
+    now_ms++;
+    tell((struct host_event){.kind = HOST_DONE, .ok = true, .order = &order, .result = &found});
+}
+
 /* As if the process had ended: only what is in the ledger is left. */
 static inline void restart(const char *boot)
 {

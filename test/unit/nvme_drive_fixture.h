@@ -116,7 +116,8 @@ static void bench_open(struct bench *bench)
     expect_ok(bench->port.open(bench->port.self, "SN1", &bench->spy.inner, &err), &err);
     bench->spy.dev.ops = &spy_ops;
     bench->dev = &bench->spy.dev;
-    expect_ok(nvme_ident(bench->dev, &bench->who, &err), &err);
+    uint16_t cntlid;
+    expect_ok(nvme_ident(bench->dev, &bench->who, &cntlid, &err), &err);
     bench->spy.count = 0;
 }
 

@@ -143,10 +143,15 @@ const struct row_erasure full_erasure = {
 const struct row_request full_request = {
     .key = "11-22", .body_hash = "b1", .status = 201, .answer = "{\"a\":\"\\u00e4\"}", .made_ms = 35};
 
+const struct row_firmware full_firmware = {.key = "abcd/00000", .made_ms = 36, .hex = "00ff"};
+
 const void *const full_rows[STORE_KIND_COUNT] = {
-    [ROW_META] = &full_meta,       [ROW_HOST] = &full_host,       [ROW_DRIVE] = &full_drive, [ROW_SLICE] = &full_slice,
-    [ROW_CLASS] = &full_class,     [ROW_FLAVOR] = &full_flavor,   [ROW_CLAIM] = &full_claim, [ROW_VM] = &full_vm,
-    [ROW_ERASURE] = &full_erasure, [ROW_REQUEST] = &full_request,
+    [ROW_META] = &full_meta,         [ROW_HOST] = &full_host,
+    [ROW_DRIVE] = &full_drive,       [ROW_SLICE] = &full_slice,
+    [ROW_CLASS] = &full_class,       [ROW_FLAVOR] = &full_flavor,
+    [ROW_CLAIM] = &full_claim,       [ROW_VM] = &full_vm,
+    [ROW_ERASURE] = &full_erasure,   [ROW_REQUEST] = &full_request,
+    [ROW_FIRMWARE] = &full_firmware,
 };
 
 /* ---- short words ----------------------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ extern const struct row_claim full_claim;
 extern const struct row_vm full_vm;
 extern const struct row_erasure full_erasure;
 extern const struct row_request full_request;
+extern const struct row_firmware full_firmware;
 extern const void *const full_rows[STORE_KIND_COUNT];
 
 struct fixture {

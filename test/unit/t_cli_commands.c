@@ -64,8 +64,8 @@ static void each_example_is_understood(void **state)
 /* DESIGN: what changes something can be tried first, and everything that shows data shows JSON. */
 static void what_changes_has_a_dry_run(void **state)
 {
-    static const char *const verbs[] = {"adopt",   "retry", "retire", "set",    "delete", "create",
-                                        "release", "start", "stop",   "reboot", "up",     "down", "drain", "resume"};
+    static const char *const verbs[] = {"adopt", "retry", "retire", "set", "delete", "create", "release", "start", "stop",
+                                        "reboot", "up", "down", "drain", "resume", "probe", "firmware"};
     (void)state;
     for (size_t i = 0; i < commands.count; i++) {
         const struct command *command = &commands.at[i];

@@ -392,10 +392,33 @@ static void test_bugs_end_the_process(void **state)
     }
 }
 
+static void test_how_long_it_should_take(void **state)
+{
+    static const struct {
+        const char *rule;
+        enum erase_method method;
+        uint64_t size_bytes, want_ms;
+    } rows[] = {
+        {"a change of the key takes as long for any size", ERASE_FORMAT_CRYPTO, 0, 600000},
+        {"however large", ERASE_FORMAT_CRYPTO, UINT64_MAX, 600000},
+        {"so does a namespace's sanitize", ERASE_SANITIZE_NS, (uint64_t)1 << 40, 600000},
+        {"an erase of all cells grows with the size", ERASE_FORMAT_USER, 64000000000, 1600000},
+        {"as an overwrite does", ERASE_OVERWRITE, 64000000000, 1600000},
+        {"the largest size is none too large", ERASE_OVERWRITE, UINT64_MAX, 600000 + UINT64_MAX / 64000},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const uint64_t got_ms = erase_expected_ms(rows[i].method, rows[i].size_bytes);
+        if (got_ms != rows[i].want_ms)
+            fail_msg("%s: got %ju, want %ju", rows[i].rule, (uintmax_t)got_ms, (uintmax_t)rows[i].want_ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_how_long_it_should_take),
         cmocka_unit_test(test_known_places),
         cmocka_unit_test(test_places_are_inside),
         cmocka_unit_test(test_small_namespaces),

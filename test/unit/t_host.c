@@ -339,10 +339,11 @@ static void test_lost_slices(void **state)
 {
     static const struct {
         const char *rule, *why;
-        bool gone, resized, renamed;
+        bool gone, resized, reblocked, renamed;
     } rows[] = {
         {"not there any more", "missing", .gone = true},
         {"of another size", "resized", .resized = true},
+        {"of the same size, in other blocks", "resized", .reblocked = true},
         {"with another NGUID", "foreign", .renamed = true},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -351,6 +352,10 @@ static void test_lost_slices(void **state)
             ns_remove(2);
         if (rows[i].resized)
             ns_at(2)->size_blocks++;
+        if (rows[i].reblocked) {
+            ns_at(2)->size_blocks *= 2;
+            ns_at(2)->block_bytes /= 2;
+        }
         if (rows[i].renamed)
             ns_at(2)->nguid[0]++;
         tick(61000);
@@ -475,6 +480,46 @@ static void test_failed_changes(void **state)
     SAYS("");
 }
 
+/* It claims to, and the first command says otherwise: no second try, and what was detached comes back. */
+static void test_drive_that_cannot_be_cut_is_left_as_it_was(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    seen();
+    SAYS("detach 1");
+    done();
+    ns_at(1)->attached = false;
+    seen();
+    SAYS("delete 1");
+    failed(ERR_INPUT);
+    assert_int_equal(host->drives[0].adopt, ADOPT_FAULT);
+    tick(1000); /* the usual pause after a failure */
+    SAYS("scan");
+    seen();
+    SAYS("attach 1");
+    failed(ERR_DEVICE); /* it is tried again, and the reason stays the first one */
+    assert_string_equal(host->drives[0].why, "it failed");
+    text_cut(host->drives[0].why, sizeof(host->drives[0].why), "the first reason");
+    tick(2000);
+    seen();
+    SAYS("attach 1");
+    failed(ERR_DEVICE);
+    assert_string_equal(host->drives[0].why, "the first reason");
+    tick(4000);
+    seen();
+    SAYS("attach 1");
+    done();
+    ns_at(1)->attached = true;
+    SAYS("scan");
+    seen();
+    SAYS("");
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
+    assert_string_equal(host->drives[0].why, "the first reason");
+    send_wants();
+    SAYS(""); /* this wish was judged */
+}
+
 static void test_full_drive_has_fewer_slices(void **state)
 {
     (void)state;
@@ -541,6 +586,32 @@ static void test_error_is_no_erase(void **state)
     assert_false(result.record_wanted);
     assert_int_equal(slice(0)->state, SLICE_QUARANTINED);
     assert_string_equal(slice(0)->why, "it failed");
+}
+
+/* Expected are 10 minutes for a change of the key (FNA bit 2). */
+static void test_long_erase_is_said(void **state)
+{
+    (void)state;
+    cut();
+    SAYS("erase 1");
+    const struct host_orders erase = orders;
+    tick(599999);
+    assert_string_equal(slice(0)->why, "");
+    assert_true(orders.wake_ms <= now_ms + 1);
+    tick(1);
+    assert_string_equal(slice(0)->why, "erasing for 0 h 10 min by format-crypto, expected were 10 min: the drive does "
+                                       "not say how far it is");
+    const struct order order = {.kind = ORDER_ERASE, .slice = slice(0)->id};
+    tell((struct host_event){.kind = HOST_PROGRESS, .order = &order, .percent = 10});
+    tick(2 * 3600000);
+    assert_string_equal(slice(0)->why, "erasing for 2 h 10 min by format-crypto, expected were 10 min: the drive says 10 %");
+    assert_int_equal(slice(0)->state, SLICE_ERASING); /* nobody calls it off */
+    orders = erase;
+    erased(ERASE_VERIFIED);
+    assert_int_equal(slice(0)->state, SLICE_FREE);
+    assert_string_equal(slice(0)->why, "");
+    tick(7200000);
+    assert_string_equal(slice(0)->why, "");
 }
 
 static void test_busy_erase_is_quarantined_in_the_end(void **state)
@@ -636,10 +707,12 @@ int main(void)
         TEST(test_retire),
         TEST(test_retire_waits_for_whoever_has_it_open),
         TEST(test_failed_changes),
+        TEST(test_drive_that_cannot_be_cut_is_left_as_it_was),
         TEST(test_full_drive_has_fewer_slices),
         TEST(test_drive_goes_and_comes),
         TEST(test_verdicts),
         TEST(test_error_is_no_erase),
+        TEST(test_long_erase_is_said),
         TEST(test_busy_erase_is_quarantined_in_the_end),
         TEST(test_verification_of_another_life_does_not_count),
         TEST(test_retry),

@@ -2,6 +2,8 @@
  * slices, and what only memory or only a file promises, is in t_ledger_rules.c. */
 #include "ledger_fixture.h"
 
+#include "base/text.h"
+
 /* ---- the promises -------------------------------------------------------------------------------------------- */
 
 static void empty_loads_empty(struct fixture *f)
@@ -269,10 +271,59 @@ static void no_names(struct fixture *f)
     save_refused(f, NULL, ERR_INPUT);
 }
 
+static struct host_task *task_of(struct host *host, const char *id, enum task_state state)
+{
+    struct host_drive *drive = &host->drives[0];
+    host->drive_count = 1;
+    text_cut(drive->ident.serial, sizeof(drive->ident.serial), "SER1");
+    drive->task = (struct host_task){
+        .task = {.kind = TASK_PROBE, .ident = drive->ident}, .report = {.kind = TASK_PROBE, .state = state}, .changed = true};
+    text_cut(drive->task.task.id.v, sizeof(drive->task.task.id.v), id);
+    drive->task.report.id = drive->task.task.id;
+    return &drive->task;
+}
+
+static void tasks_come_back(struct fixture *f)
+{
+    struct host_task *task = task_of(f->host, "t1", TASK_DONE);
+    task_line_add(&task->report.result, "erase", VERDICT_LIMITED, 12, "only by overwriting");
+    save(f, NULL); /* of a drive that is not ours */
+    task->changed = false;
+    reopen(f);
+    struct host *got = load(f);
+    assert_int_equal(got->drive_count, 1);
+    assert_int_equal(got->drives[0].adopt, ADOPT_NONE);
+    same(&got->drives[0].task, task, sizeof(*task), "task");
+    free(got);
+    f->host->drives[0].adopt = ADOPT_DONE; /* and of one that is */
+    f->host->drives[0].changed = true;
+    save(f, NULL);
+    got = load(f);
+    assert_int_equal(got->drive_count, 1);
+    assert_int_equal(got->drives[0].adopt, ADOPT_DONE);
+    same(&got->drives[0].task, task, sizeof(*task), "task of an adopted drive");
+    free(got);
+}
+
+static void tasks_act_once(struct fixture *f)
+{
+    task_of(f->host, "t1", TASK_RUNNING);
+    save(f, NULL);
+    task_of(f->host, "t1", TASK_FAILED);
+    save(f, NULL);
+    save(f, NULL);
+    task_of(f->host, "t1", TASK_RUNNING);
+    save_refused(f, NULL, ERR_CONFLICT);
+    task_of(f->host, "t2", TASK_WAITING);
+    save(f, NULL);
+}
+
 static const struct {
     const char *rule;
     void (*check)(struct fixture *f);
 } promises[] = {
+    {"the last task of each drive comes back", tasks_come_back},
+    {"a task that is over does not begin again", tasks_act_once},
     {"an empty ledger loads an empty host", empty_loads_empty},
     {"all that is durable comes back, and nothing else", durable_comes_back},
     {"only marked rows are written", only_marked_rows},

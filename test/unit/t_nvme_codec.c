@@ -539,6 +539,41 @@ static bool parse_any(size_t which, const void *page, size_t len, struct err *er
     }
 }
 
+static void test_firmware(void **state)
+{
+    (void)state;
+    struct drive_firmware want = {.can_update = true,
+                                  .slot1_read_only = true,
+                                  .no_reset = true,
+                                  .log_known = true,
+                                  .unit_bytes = 3 * 4096,
+                                  .active = 2,
+                                  .next = 3,
+                                  .slots = {{"OLD"}, {"12345678"}, {""}},
+                                  .slot_count = 3};
+    const struct nvme_ctrl_page from = {.ident = {.serial = "S"}, .caps = {.nn = 1}, .fw = want};
+    struct nvme_ctrl_page ctrl;
+    struct nvme_wire_ctrl page;
+    struct nvme_wire_firmware log;
+    struct err err = {0};
+    nvme_build_ctrl(&from, &page);
+    assert_int_equal(page.frmw, 0x17); /* by hand: slot 1 read-only, 3 slots, no reset */
+    assert_int_equal(page.fwug, 3);
+    assert_true(nvme_parse_ctrl(&page, sizeof(page), &ctrl, &err));
+    nvme_build_firmware(&want, &log);
+    assert_int_equal(log.afi, 0x32);
+    assert_memory_equal(log.revision[0], "OLD     ", 8);
+    assert_true(nvme_parse_firmware(&log, sizeof(log), &ctrl.fw, &err));
+    for (size_t i = 0; i < want.slot_count; i++)
+        assert_string_equal(ctrl.fw.slots[i].revision, want.slots[i].revision);
+    memcpy(ctrl.fw.slots, want.slots, sizeof(want.slots));
+    assert_memory_equal(&ctrl.fw, &want, sizeof(want));
+    assert_false(nvme_parse_firmware(&log, sizeof(log) - 1, &ctrl.fw, &err));
+    page.fwug = 0xff;
+    assert_true(nvme_parse_ctrl(&page, sizeof(page), &ctrl, &(struct err){0}));
+    assert_int_equal(ctrl.fw.unit_bytes, 4);
+}
+
 static void test_garbage(void **state)
 {
     (void)state;
@@ -571,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_nsids),       cmocka_unit_test(test_descriptors),  cmocka_unit_test(test_ctrl_list),
         cmocka_unit_test(test_granularity), cmocka_unit_test(test_create),       cmocka_unit_test(test_logs),
         cmocka_unit_test(test_sanitize),    cmocka_unit_test(test_format_field), cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_firmware),
     };
     return cmocka_run_group_tests_name("nvme_codec", tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ static void test_scan(void **state)
     make_profile(&bench.profile);
     bench_open(&bench);
     const struct nvme_ns_ident a = make_ns(&bench, GIB), b = make_ns(&bench, 2 * GIB);
-    expect_ok(nvme_detach(bench.dev, &bench.who, &a, &err), &err);
+    expect_ok(nvme_detach(bench.dev, &bench.who, &a, NULL, &err), &err);
     bench.spy.count = 0;
     expect_ok(nvme_scan(bench.dev, &seen, &err), &err);
     assert_int_equal(mutations(&bench), 0);
@@ -105,7 +105,7 @@ static void test_scan_lies(void **state)
         bench_open(&bench);
         const struct nvme_ns_ident a = make_ns(&bench, GIB);
         make_ns(&bench, 2 * GIB);
-        expect_ok(nvme_detach(bench.dev, &bench.who, &a, &err), &err);
+        expect_ok(nvme_detach(bench.dev, &bench.who, &a, NULL, &err), &err);
         bench.spy.lie = scans[i].lie;
         const bool ok = nvme_scan(bench.dev, &seen, &err);
         if (err.kind != scans[i].kind)
@@ -165,7 +165,7 @@ static bool do_change(struct bench *bench, enum change change, const struct driv
     case ATTACH:
         return nvme_attach(bench->dev, who, ns->nsid, err);
     case DETACH:
-        return nvme_detach(bench->dev, who, ns, err);
+        return nvme_detach(bench->dev, who, ns, NULL, err);
     case FORMAT:
         return nvme_format(bench->dev, who, ns, 1, MINUTE_MS, err);
     case SANITIZE:
@@ -306,6 +306,8 @@ static void test_zero_ids(void **state)
 
 /* --- Making and removing ----------------------------------------------------------------------------------------- */
 
+static const struct nvme_patience no_patience = {.limit_ms = 0};
+
 static void test_life(void **state)
 {
     (void)state;
@@ -316,7 +318,7 @@ static void test_life(void **state)
     bench.profile.events = false; /* the host sees it after a rescan only */
     bench_open(&bench);
     const struct nvme_ns_ident ns = make_ns(&bench, GIB);
-    expect_ok(nvme_wait_node(bench.dev, ns.nsid, 0, path, &err), &err);
+    expect_ok(nvme_wait_node(bench.dev, ns.nsid, &no_patience, path, &err), &err);
     assert_string_equal(path, ""); /* a drive in memory has no paths */
 
     expect_ok(nvme_attach(bench.dev, &bench.who, ns.nsid, &err), &err); /* already is success */
@@ -324,9 +326,9 @@ static void test_life(void **state)
     err_clear(&err);
     assert_int_equal(last_change(&bench)->opcode, NVME_OP_NS_ATTACHMENT);
 
-    expect_ok(nvme_detach(bench.dev, &bench.who, &ns, &err), &err);
-    expect_ok(nvme_detach(bench.dev, &bench.who, &ns, &err), &err); /* likewise */
-    expect_err(nvme_wait_node(bench.dev, ns.nsid, 0, path, &err), &err, ERR_BUSY, "what is detached does not appear");
+    expect_ok(nvme_detach(bench.dev, &bench.who, &ns, NULL, &err), &err);
+    expect_ok(nvme_detach(bench.dev, &bench.who, &ns, NULL, &err), &err); /* likewise */
+    expect_err(nvme_wait_node(bench.dev, ns.nsid, &no_patience, path, &err), &err, ERR_BUSY, "what is detached does not appear");
     err_clear(&err);
 
     expect_ok(nvme_delete(bench.dev, &bench.who, &ns, &err), &err);
@@ -438,7 +440,7 @@ static void test_format(void **state)
         if (formats[i].neighbour) {
             const struct nvme_ns_ident neighbour = make_ns(&bench, GIB);
             if (formats[i].neighbour_detached)
-                expect_ok(nvme_detach(bench.dev, &bench.who, &neighbour, &err), &err);
+                expect_ok(nvme_detach(bench.dev, &bench.who, &neighbour, NULL, &err), &err);
             bench.spy.count = 0;
         }
         const bool ok = nvme_format(bench.dev, &bench.who, &ns, formats[i].ses, MINUTE_MS, &err);

@@ -25,7 +25,7 @@ static const struct {
     uint16_t status;
 } refusals[] = {
     {"an unknown opcode", {.opcode = 0xc1}, 0x001},
-    {"firmware download is not known yet", {.opcode = 0x11}, 0x001},
+    {"a firmware download without data", {.opcode = 0x11}, 0x002},
     {"Identify with a short page", {.opcode = 0x06, .cdw10 = 1, .data = zeros, .data_len = 512}, 0x002},
     {"Identify with a reserved bit", {.opcode = 0x06, .cdw10 = 0x101, ASK}, 0x002},
     {"Identify with CDW12", {.opcode = 0x06, .cdw10 = 1, .cdw12 = 1, ASK}, 0x002},
@@ -50,7 +50,7 @@ static const struct {
     {"an unknown namespace management", {.opcode = 0x0d, .cdw10 = 2, .nsid = 2}, 0x002},
     {"a delete of an attached namespace", {.opcode = 0x0d, .cdw10 = 1, .nsid = 1}, 0x00c},
     {"a delete of what is not there", {.opcode = 0x0d, .cdw10 = 1, .nsid = 3}, 0x00b},
-    {"a delete of all", {.opcode = 0x0d, .cdw10 = 1, .nsid = NVME_NSID_ALL}, 0x00b},
+    {"a delete of all where one is attached", {.opcode = 0x0d, .cdw10 = 1, .nsid = NVME_NSID_ALL}, 0x00c},
     {"an attach of what is attached", {.opcode = 0x15, .nsid = 1, PAGE(us)}, 0x118},
     {"a detach of what is not", {.opcode = 0x15, .cdw10 = 1, .nsid = 2, PAGE(us)}, 0x11a},
     {"an attach to another controller", {.opcode = 0x15, .nsid = 2, PAGE(other)}, 0x11c},
@@ -179,7 +179,7 @@ static void test_pages(void **state)
     assert_int_equal(page.ctrl.fna, 5);
     assert_int_equal(le32_get(page.ctrl.nn), 8);
     assert_int_equal(le32_get(page.ctrl.mnan), 6);
-    assert_int_equal(le16_get(page.ctrl.oacs), NVME_OACS_FORMAT | NVME_OACS_NS_MANAGEMENT);
+    assert_int_equal(le16_get(page.ctrl.oacs), NVME_OACS_FORMAT | NVME_OACS_FIRMWARE | NVME_OACS_NS_MANAGEMENT);
     assert_int_equal(identify(drive, NVME_CNS_NS, NVME_NSID_ALL, &page), 0);
     assert_int_equal(page.ns.nlbaf, 1);
     assert_int_equal(page.ns.lbaf[1].lbads, 12);
@@ -251,7 +251,7 @@ static void test_smart_log_counts_what_is_written(void **state)
     assert_int_equal(page.smart.critical_warning, 4);
     assert_int_equal(le16_get(page.smart.temperature), 273 + 50);
     assert_int_equal(page.smart.available_spare, 90);
-    assert_int_equal(get_log(drive, NVME_LID_SMART, 9, &page, sizeof(page.smart)), NVME_ST_INVALID_LOG_PAGE);
+    assert_int_equal(get_log(drive, NVME_LID_SMART, 9, &page, sizeof(page.smart)), NVME_ST_INVALID_NS);
     struct soft_health health = soft_drive_health(drive);
     struct err err = {0};
     assert_true(soft_health_parse("media_errors=3", &health, &err));

@@ -149,6 +149,10 @@ static void test_sanitize(void **state)
     attachment(drive, 3, NVME_NS_DETACH);
     delete_ns(drive, 3); /* left behind, and to be erased as well */
     assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
+    assert_int_equal(le16_get(log.sstat), NVME_SSTAT_NEVER | NVME_SSTAT_GLOBAL_ERASED); /* nothing was written yet */
+    struct nvme_cmd write = {.opcode = NVME_IO_WRITE, .nsid = 1, .cdw10 = 8, .data = zeros, .data_len = 512};
+    assert_int_equal(io(drive, &write), 0);
+    assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
     assert_int_equal(le16_get(log.sstat), NVME_SSTAT_NEVER);
     assert_int_equal(sanitize(drive, NVME_OP_SANITIZE, 0, NVME_SANACT_OVERWRITE), 0x002); /* not among its ways */
     assert_int_equal(sanitize(drive, NVME_OP_SANITIZE, 1, NVME_SANACT_BLOCK), 0x002);     /* takes no namespace */
@@ -166,10 +170,32 @@ static void test_sanitize(void **state)
     assert_int_equal(io(drive, &read), 0x01d);
     soft_drive_tick(drive, soft_drive_due_ms(drive));
     assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
-    assert_int_equal(le16_get(log.sstat), NVME_SSTAT_DONE);
+    assert_int_equal(le16_get(log.sstat), NVME_SSTAT_DONE | NVME_SSTAT_GLOBAL_ERASED);
     assert_int_equal(found(drive, 1), 0);
     assert_int_equal(found(drive, 2), 0);
     assert_int_equal(found(drive, add_ns(drive, 8 * MIB)), 0);
+    assert_int_equal(io(drive, &write), 0);
+    assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
+    assert_int_equal(le16_get(log.sstat), NVME_SSTAT_DONE);
+}
+
+static void test_sanitize_passes(void **state)
+{
+    struct nvme_wire_sanitize log;
+    struct soft_drive *drive = make(*state, BASE "sanitize = overwrite\nsanitize_ms = 1000\n");
+    plant(drive, add_ns(drive, 8 * MIB));
+    assert_int_equal(sanitize(drive, NVME_OP_SANITIZE, 0, NVME_SANACT_OVERWRITE | 4 << 4), 0);
+    soft_drive_tick(drive, 500);
+    assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
+    assert_int_equal(le16_get(log.sstat) >> 3 & 31, 2);
+    soft_drive_tick(drive, 1000);
+    assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
+    assert_int_equal(le16_get(log.sstat) >> 3 & 31, 4);
+    assert_int_equal(found(drive, 1), 0);
+    assert_int_equal(sanitize(drive, NVME_OP_SANITIZE, 0, NVME_SANACT_OVERWRITE), 0); /* 0 is 16 */
+    soft_drive_tick(drive, 3000);
+    assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 0, &log, sizeof(log)), 0);
+    assert_int_equal(le16_get(log.sstat) >> 3 & 31, 16);
 }
 
 static void test_sanitize_ns(void **state)
@@ -186,6 +212,7 @@ static void test_sanitize_ns(void **state)
     assert_int_equal(le16_get(log.sstat), NVME_SSTAT_RUNNING);
     assert_int_equal(le16_get(log.sprog), 16384);
     assert_int_equal(le32_get(log.stnsid), 1);
+    assert_int_equal(le32_get(log.scdw10), NVME_SANACT_CRYPTO);
     assert_int_equal(get_log(drive, NVME_LID_SANITIZE, 2, &log, sizeof(log)), 0);
     assert_int_equal(le16_get(log.sstat), NVME_SSTAT_NEVER);
     struct nvme_cmd read = {.opcode = NVME_IO_READ, .nsid = 1, .data = zeros, .data_len = 512};
@@ -323,6 +350,7 @@ int main(void)
         BOTH(test_slow_format),
         BOTH(test_interrupted_format),
         BOTH(test_sanitize),
+        BOTH(test_sanitize_passes),
         BOTH(test_sanitize_ns),
         BOTH(test_faults_of_erase),
         BOTH(test_faults_of_create),

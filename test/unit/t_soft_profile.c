@@ -20,7 +20,7 @@ static void test_profile_text(void **state)
         {"capacity = 1TB\ncapacity = 1TB\n", "line 2: capacity is given twice", ""},
         {"capacity\n", "line 1: 'capacity' is not of the form", ""},
         {"capacity =\n", "the value is missing", ""},
-        {"capacity = 1TB\nfna = 0x10\n", "above the limit", ""},
+        {"capacity = 1TB\nfna = 0x100\n", "above the limit", ""},
         {"capacity = 1TB\nfna = 0xzz\n", "is not a number", ""},
         {"capacity = 1TB\nevents = maybe\n", "'maybe' is none of: no, yes", ""},
         {"capacity = 1TB\nlba_format = 500\n", "power of two", ""},
@@ -33,6 +33,9 @@ static void test_profile_text(void **state)
         {"capacity = 1TB\nhealth = used=90 temperature=45 warning=1\n", NULL, NULL},
         {"capacity = 1TB\nhealth = used=256\n", "'used' is not a number up to 255", ""},
         {"capacity = 1TB\nhealth = worn=5\n", "there is no 'worn'", "there are warning, temperature"},
+        {"capacity = 1TB\nfirmware_slots = 8\n", "above the limit 7", ""},
+        {"capacity = 1TB\nfirmware_activation = never\n", "none of: at-once, controller-reset", ""},
+        {"capacity = 1TB\nfirmware_granularity = 2KiB\n", "multiple of 4096", ""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct soft_profile profile;

@@ -343,6 +343,39 @@ static void test_ends(void **state)
     hang_up(link);
 }
 
+/* Base, "NVM Subsystem Reset": the value is the text "NVMe". */
+static void test_subsystem_reset(void **state)
+{
+    uint16_t cntlid, other_id;
+    (void)state;
+    struct tcp_link *link = open_ctrl(NQN, "nqn.h", 0, &cntlid), *other = open_ctrl(NQN, "nqn.i", 0, &other_id);
+    struct tcp_link *queue = open_queue("nqn.h", cntlid, 1), *other_queue = open_queue("nqn.i", other_id, 1);
+    assert_int_equal(property_get(link, 0, true).result >> 36 & 1, 1); /* CAP.NSSRS */
+    assert_int_equal(property_set(link, 0x20, 1).status, 0);
+    turn(other_queue);
+    assert_false(other_queue->queue.is_over);
+    assert_int_equal(property_set(link, 0x20, 0x4e564d65).status, 0);
+    turn(queue);
+    turn(other_queue);
+    assert_true(queue->queue.is_over); /* all controllers are reset, */
+    assert_true(other_queue->queue.is_over);
+    turn(other);
+    assert_false(link->queue.is_over); /* and can be set up once more */
+    assert_false(other->queue.is_over);
+    assert_int_equal(property_get(link, 0x1c, false).result, 0);
+    assert_int_equal(property_get(other, 0x14, false).result, 0);
+    property_set(link, 0x14, CC_ON);
+    assert_int_equal(ask(link, (struct say){.opcode = 0x0a, .cdw = {0x08}}).status, 0x002); /* no interrupts here */
+    hang_up(queue);
+    hang_up(other_queue);
+    hang_up(link);
+    hang_up(other);
+    link = open_ctrl(TCP_DISCOVERY_NQN, "nqn.h", 0, &cntlid);
+    assert_int_equal(property_get(link, 0, true).result >> 36 & 1, 0);
+    assert_int_equal(property_set(link, 0x20, 0x4e564d65).status, 0x002);
+    hang_up(link);
+}
+
 /* A completion that never comes holds nothing else up. */
 static void test_lost(void **state)
 {
@@ -480,6 +513,7 @@ int main(void)
         BENCH_TEST(test_events_and_aborts),
         BENCH_TEST(test_keep_alive),
         BENCH_TEST(test_ends),
+        BENCH_TEST(test_subsystem_reset),
         BENCH_TEST(test_lost),
         BENCH_TEST(test_bad_hosts),
         BENCH_TEST(test_noise),
