@@ -1,5 +1,7 @@
 /* nsmith-agent - one per host, root; the only program that touches drives. This file is its loop: mail in, one step of
  * the mind (durable), orders out to the workers, the report to the server. */
+#include "agent/adopt_dir.h"
+#include "agent/adopt_try.h"
 #include "agent/links.h"
 #include "agent/mind.h"
 #include "agent/uplink.h"
@@ -26,8 +28,8 @@
 enum { AGAIN_S = 1 };
 
 struct options {
-    const char *state, *run, *server, *softnvme, *virt, *host;
-    bool tcg;
+    const char *state, *run, *server, *softnvme, *virt, *host, *adopt_dir;
+    bool tcg, adopt_dry_run;
 };
 
 struct agent {
@@ -295,6 +297,9 @@ static bool host_load(struct agent *agent, struct err *err)
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return err_sys(err, errno, "cannot get random numbers");
     host_start(agent->host, &boot, seed, 0);
+    adopt_dir_load(agent->options.adopt_dir, &agent->host->rules);
+    if (agent->host->rules.broken[0] != '\0')
+        log_error("adoption-rules", "why=%s effect=%s", agent->host->rules.broken, "no drive is adopted by a rule");
     agent->mind.host = agent->host;
     agent->mind.ledger = &agent->ledger;
     return true;
@@ -309,7 +314,14 @@ static bool virt_open(const struct agent *agent, struct virt_port *out, struct e
     return virt_libvirt_open(&options, out, err);
 }
 
-static bool agent_open(struct agent *agent, struct err *err)
+static bool drives_open(struct agent *agent, struct err *err)
+{
+    const char *socket = agent->options.softnvme;
+    return socket != NULL ? nvme_softclient_open(socket, &agent->nvme, err) : nvme_linux_open(&agent->nvme, err);
+}
+
+/* Names of this host and of what it works with. */
+static bool names_make(struct agent *agent, struct err *err)
 {
     const struct options *options = &agent->options;
     snprintf(agent->links_dir, sizeof(agent->links_dir), "%s/slices", options->run);
@@ -327,15 +339,41 @@ static bool agent_open(struct agent *agent, struct err *err)
                 NAME_MAX_LEN);
         return err_hint(err, "give a name with --host");
     }
+    return true;
+}
+
+/* Without a ledger there is nothing to read, and none is made. */
+static bool dry_run(struct agent *agent, struct err *err)
+{
+    char path[PATH_TEXT_MAX];
+    snprintf(path, sizeof(path), "%s/agent.db", agent->options.state);
+    if (!names_make(agent, err))
+        return false;
+    if (access(path, F_OK) == 0) {
+        if (!lock_state(agent, err) || !host_load(agent, err))
+            return false;
+    } else {
+        agent->host = calloc(1, sizeof(*agent->host));
+        must(agent->host != NULL);
+        adopt_dir_load(agent->options.adopt_dir, &agent->host->rules);
+    }
+    if (agent->host->rules.broken[0] != '\0')
+        return err_set(err, ERR_INPUT, "%s", agent->host->rules.broken);
+    return drives_open(agent, err) &&
+           adopt_try(&(struct adopt_try){agent->host, &agent->nvme, agent->options.softnvme}, stdout, err);
+}
+
+static bool agent_open(struct agent *agent, struct err *err)
+{
+    const struct options *options = &agent->options;
     struct virt_port virt;
+    if (!names_make(agent, err))
+        return false;
     if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) ||
         !make_dir(agent->console_dir, 0755, err) || !lock_state(agent, err) || !host_load(agent, err) ||
         !mailbox_open(&agent->box, err))
         return false;
-    if (options->softnvme != NULL ? !nvme_softclient_open(options->softnvme, &agent->nvme, err)
-                                  : !nvme_linux_open(&agent->nvme, err))
-        return false;
-    if (!virt_open(agent, &virt, err))
+    if (!drives_open(agent, err) || !virt_open(agent, &virt, err))
         return false;
     agent->workers = workers_open(&(struct workers_options){.box = &agent->box,
                                                             .nvme = &agent->nvme,
@@ -358,6 +396,8 @@ static const char usage[] =
     "  --softnvme SOCKET use the software drives behind this socket instead of the kernel's drives\n"
     "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
     "  --tcg             do not try KVM\n"
+    "  --adopt-dir DIR   rules for adopting drives without a person (default " ADOPT_DIR_DEFAULT ")\n"
+    "  --adopt-dry-run   show what those rules would do with the drives of this host, and end\n"
     "  --host NAME       name of this host (default: its host name)\n"
     "  --help, --version\n";
 
@@ -365,11 +405,12 @@ static const char usage[] =
 static int options_read(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
-        {"server", required_argument, NULL, 'S'}, {"softnvme", required_argument, NULL, 'n'},
-        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},
-        {"host", required_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},     {0}};
+        {"state", required_argument, NULL, 's'},   {"run", required_argument, NULL, 'r'},
+        {"server", required_argument, NULL, 'S'},  {"softnvme", required_argument, NULL, 'n'},
+        {"virt", required_argument, NULL, 'v'},    {"tcg", no_argument, NULL, 't'},
+        {"host", required_argument, NULL, 'H'},    {"adopt-dir", required_argument, NULL, 'a'},
+        {"adopt-dry-run", no_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -390,6 +431,12 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 't':
             options->tcg = true;
+            break;
+        case 'd':
+            options->adopt_dry_run = true;
+            break;
+        case 'a':
+            options->adopt_dir = optarg;
             break;
         case 'H':
             options->host = optarg;
@@ -443,6 +490,8 @@ int main(int argc, char **argv)
     const int early = options_read(argc, argv, &agent.options);
     if (early >= 0)
         return early;
+    if (agent.options.adopt_dry_run)
+        return dry_run(&agent, &err) ? 0 : fail(&err);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

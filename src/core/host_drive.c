@@ -175,6 +175,7 @@ static void adopt(struct host *host, struct host_drive *drive)
     const struct drive_seen *seen = &drive->seen;
     drive->adopt = ADOPT_CUTTING;
     drive->layout = drive->want.layout;
+    drive->rule = drive->want.rule;
     drive->why[0] = '\0';
     drive->factory_count = 0;
     drive->creating = (struct slice_id){0};
@@ -198,6 +199,7 @@ static void adoption_judge(struct host *host, struct host_drive *drive)
 {
     const struct drive_seen *seen = &drive->seen;
     char why[WHY_MAX];
+    const bool by_rule = drive->want.rule.v[0] != '\0';
     if (drive->ambiguous) {
         refuse(drive, "another drive of this host reports the same serial number");
     } else if (seen->foreign.count > 0) {
@@ -207,6 +209,8 @@ static void adoption_judge(struct host *host, struct host_drive *drive)
     } else if (drive->want.adoption.v[0] == '\0') {
         drive->adopt = ADOPT_NONE; /* the wish was taken back meanwhile */
         drive->adoption = (struct uuid){0};
+    } else if (by_rule && !rule_still_allows(host, drive, why)) {
+        refuse(drive, why);
     } else if (!layout_still_fits(seen, &drive->want.layout)) {
         refuse(drive, "the drive is not as it was when the plan was made; make a new plan");
     } else if (host->slice_count + drive->want.layout.count > HOST_SLICES_MAX) {

@@ -79,5 +79,11 @@ void task_done(struct host_drive *drive, const struct host_event *event);
 void task_progress(struct host *host, const struct host_event *event);
 void task_drive_gone(struct host_drive *drive);
 void task_interrupted(struct host_drive *drive); /* the process ended while it was under way */
+/* ---- host_rule.c ---- */
+
+/* Fills out->proposal or out->rule_why of a drive that nobody has adopted. */
+void rule_propose(const struct host *host, const struct host_drive *drive, struct drive_report *out);
+/* The rule that made the wish for the drive matches what a fresh look has shown, and still says the same. */
+bool rule_still_allows(const struct host *host, const struct host_drive *drive, char why[WHY_MAX]);
 
 #endif

@@ -381,10 +381,16 @@ static void linux_dev_close(struct nvme_dev *dev)
     free(self);
 }
 
+static void linux_place(struct nvme_dev *dev, char to[NVME_NAME_LEN])
+{
+    nvme_sysfs_place(((const struct linux_dev *)dev)->ctrl, to);
+}
+
 static const struct nvme_dev_ops dev_ops = {
     .admin = linux_admin,
     .ns_open = linux_ns_open,
     .ns_path = linux_ns_path,
+    .place = linux_place,
     .rescan = linux_rescan,
     .close = linux_dev_close,
 };

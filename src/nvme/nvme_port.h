@@ -70,6 +70,9 @@ struct nvme_dev_ops {
     bool (*ns_open)(struct nvme_dev *dev, struct nsid nsid, bool exclusive, struct nvme_ns **out, struct err *err);
     /* Path of the namespace's node, empty while there is none. */
     bool (*ns_path)(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], struct err *err);
+    /* Where the drive is plugged in, as the host calls the place ("0000:41:00.0"); empty: not known. NULL: never known.
+     */
+    void (*place)(struct nvme_dev *dev, char to[NVME_NAME_LEN]);
     bool (*rescan)(struct nvme_dev *dev, struct err *err); /* asks the host to look at the namespaces again */
     void (*close)(struct nvme_dev *dev);
 };
