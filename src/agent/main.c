@@ -2,6 +2,7 @@
  * the mind (durable), orders out to the workers, the report to the server. */
 #include "agent/adopt_dir.h"
 #include "agent/adopt_try.h"
+#include "agent/handsoff.h"
 #include "agent/links.h"
 #include "agent/mind.h"
 #include "agent/uplink.h"
@@ -28,7 +29,7 @@
 enum { AGAIN_S = 1 };
 
 struct options {
-    const char *state, *run, *server, *softnvme, *virt, *host, *adopt_dir;
+    const char *state, *run, *server, *softnvme, *virt, *host, *adopt_dir, *udev_dir;
     bool tcg, adopt_dry_run;
 };
 
@@ -47,6 +48,7 @@ struct agent {
     char *report_sent;     /* the newest that was handed to the uplink */
     uint64_t wake_ms;
     bool report_due;
+    bool hands_on; /* the host could not be told to keep off */
 };
 
 static uint64_t monotonic_ms(void)
@@ -77,6 +79,21 @@ static void orders_give(struct agent *agent, const struct host_orders *orders)
 
 /* ---- events in ----------------------------------------------------------------------------------------------- */
 
+/* Before the first namespace is made on a drive, the host must know to keep off. A host without udev needs no rules. */
+static void hands_off(struct agent *agent)
+{
+    struct err err = {0};
+    bool changed = false;
+    if (agent->options.udev_dir == NULL || (access(agent->options.udev_dir, F_OK) != 0 && errno == ENOENT))
+        return;
+    const bool ok = handsoff_sync(agent->options.udev_dir, agent->host, &changed, &err);
+    if (!ok && !agent->hands_on)
+        log_error("hands-off", "why=%s hint=%s", err.msg, err.hint);
+    agent->hands_on = !ok; /* said once; tried with each step */
+    if (changed)
+        handsoff_tell();
+}
+
 static bool step(struct agent *agent, const struct host_event *event, struct err *err)
 {
     struct host_orders orders;
@@ -85,6 +102,7 @@ static bool step(struct agent *agent, const struct host_event *event, struct err
         return false;
     agent->wake_ms = orders.wake_ms;
     agent->report_due = true;
+    hands_off(agent);
     orders_give(agent, &orders);
     return true;
 }
@@ -397,6 +415,8 @@ static const char usage[] =
     "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
     "  --tcg             do not try KVM\n"
     "  --adopt-dir DIR   rules for adopting drives without a person (default " ADOPT_DIR_DEFAULT ")\n"
+    "  --udev-dir DIR    where rules keep this host off the slices (default " HANDSOFF_DIR_DEFAULT "; not with\n"
+    "                    software drives; 'none': nowhere)\n"
     "  --adopt-dry-run   show what those rules would do with the drives of this host, and end\n"
     "  --host NAME       name of this host (default: its host name)\n"
     "  --help, --version\n";
@@ -404,13 +424,19 @@ static const char usage[] =
 /* Exit code of a run that ends before it began, or -1. */
 static int options_read(int argc, char **argv, struct options *options)
 {
-    static const struct option longs[] = {
-        {"state", required_argument, NULL, 's'},   {"run", required_argument, NULL, 'r'},
-        {"server", required_argument, NULL, 'S'},  {"softnvme", required_argument, NULL, 'n'},
-        {"virt", required_argument, NULL, 'v'},    {"tcg", no_argument, NULL, 't'},
-        {"host", required_argument, NULL, 'H'},    {"adopt-dir", required_argument, NULL, 'a'},
-        {"adopt-dry-run", no_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {0}};
+    static const struct option longs[] = {{"state", required_argument, NULL, 's'},
+                                          {"run", required_argument, NULL, 'r'},
+                                          {"server", required_argument, NULL, 'S'},
+                                          {"softnvme", required_argument, NULL, 'n'},
+                                          {"virt", required_argument, NULL, 'v'},
+                                          {"tcg", no_argument, NULL, 't'},
+                                          {"host", required_argument, NULL, 'H'},
+                                          {"adopt-dir", required_argument, NULL, 'a'},
+                                          {"udev-dir", required_argument, NULL, 'u'},
+                                          {"adopt-dry-run", no_argument, NULL, 'd'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -431,6 +457,9 @@ static int options_read(int argc, char **argv, struct options *options)
             break;
         case 't':
             options->tcg = true;
+            break;
+        case 'u':
+            options->udev_dir = optarg;
             break;
         case 'd':
             options->adopt_dry_run = true;
@@ -455,6 +484,10 @@ static int options_read(int argc, char **argv, struct options *options)
         fprintf(stderr, "nsmith-agent: cannot use '%s': there are no arguments besides options\n", argv[optind]);
         return err_kind_exit(ERR_INPUT);
     }
+    if (options->udev_dir == NULL && options->softnvme == NULL)
+        options->udev_dir = HANDSOFF_DIR_DEFAULT;
+    else if (options->udev_dir != NULL && strcmp(options->udev_dir, "none") == 0)
+        options->udev_dir = NULL;
     return -1;
 }
 

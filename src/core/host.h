@@ -86,6 +86,7 @@ struct host_drive {
     bool busy;             /* an order is under way */
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
+    uint32_t looks;         /* in a row that found it only open in another program, which may be udev at its work */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
     bool ambiguous;        /* two drives of the host carry this serial number: neither is touched */
     struct want_drive want; /* adoption.v empty: none */

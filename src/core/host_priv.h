@@ -16,6 +16,7 @@ enum {
     BACKOFF_MS = 500,           /* doubles with each failure in a row */
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
+    OPEN_LOOKS = 4,             /* at a drive that somebody has open, before it counts as used */
     ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
     VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
     VM_START_TRIES = 3,

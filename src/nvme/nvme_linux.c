@@ -235,7 +235,9 @@ static bool linux_ns_open(struct nvme_dev *dev, struct nsid nsid, bool exclusive
     if (path[0] == '\0')
         return err_set(err, ERR_MISSING, "cannot open namespace %u of '%s': the kernel does not show it", nsid.v,
                        self->name);
-    const int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC | (exclusive ? O_EXCL : 0));
+    /* Who only looks opens for reading: udev looks at a node anew whenever a writer closes it, and we would meet it
+     * there. */
+    const int fd = open(path, (exclusive ? O_RDWR | O_EXCL : O_RDONLY) | O_DIRECT | O_CLOEXEC);
     if (fd < 0 && errno == EBUSY) {
         err_sys(err, errno, "cannot open '%s' alone", path);
         return err_hint(err, "a mount, swap, a holder such as LVM, or another program has it");

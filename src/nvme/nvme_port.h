@@ -65,8 +65,8 @@ struct nvme_ns {
 struct nvme_dev_ops {
     bool (*admin)(struct nvme_dev *dev, struct nvme_cmd *cmd, struct err *err);
     /* Opens a namespace that is attached to this controller and that the host shows; compares nsid and size on the
-     * descriptor itself. exclusive: ERR_BUSY when anything else has it open (O_EXCL; for files QEMU's own locks).
-     * ERR_MISSING while the host does not show it (yet). */
+     * descriptor itself. Only what is opened exclusively may be written. exclusive: ERR_BUSY when anything else has it
+     * open (O_EXCL; for files QEMU's own locks). ERR_MISSING while the host does not show it (yet). */
     bool (*ns_open)(struct nvme_dev *dev, struct nsid nsid, bool exclusive, struct nvme_ns **out, struct err *err);
     /* Path of the namespace's node, empty while there is none. */
     bool (*ns_path)(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], struct err *err);
