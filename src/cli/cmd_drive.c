@@ -42,6 +42,7 @@ static const struct column drive_columns[] = {
     {"WORN", NULL, COL_OWN, false, own_worn},       {"WHY", NULL, COL_OWN, false, own_why},
     {"NAME", "name", COL_TEXT, true, NULL},         {"FIRMWARE", "firmware", COL_TEXT, true, NULL},
     {"PROVIDER", "provider", COL_TEXT, true, NULL}, {"SLICE-SIZE", "slice_bytes", COL_GIB, true, NULL},
+    {"RULE", "rule", COL_TEXT, true, NULL},         {"PLACE", "place", COL_TEXT, true, NULL},
     {"ORPHANS", "orphans", COL_NUMBER, true, NULL}, {"SEEN", "seen_ms", COL_TIME, true, NULL},
 };
 
@@ -114,6 +115,19 @@ static void show_foreign(const json_t *foreign)
     }
 }
 
+static void show_rule(const json_t *drive)
+{
+    const char *rule = cli_text(drive, "rule"), *why = cli_text(drive, "rule_why");
+    if (rule[0] != '\0')
+        fputs("\nadopted by rule ", stdout);
+    else if (why[0] != '\0')
+        fputs("\nadopted by no rule: ", stdout);
+    else
+        return;
+    cli_put(stdout, rule[0] != '\0' ? rule : why);
+    putchar('\n');
+}
+
 bool cmd_drive_show(struct cli *cli, struct err *err)
 {
     auto_json *drive = NULL;
@@ -125,6 +139,7 @@ bool cmd_drive_show(struct cli *cli, struct err *err)
         return true;
     show_can(json_object_get(json_object_get(drive, "seen"), "caps"));
     show_task(json_object_get(drive, "task"));
+    show_rule(drive);
     show_foreign(json_object_get(drive, "foreign"));
     return true;
 }

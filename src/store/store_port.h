@@ -47,6 +47,8 @@ struct row_drive {
     struct drive_task task; /* wanted, until the agent has reported its end; id empty: none */
     struct uuid adoption;
     struct layout layout;
+    struct name rule;       /* of the host that asked for it; empty: a person did */
+    char rule_why[WHY_MAX]; /* a rule asked for it, and it cannot be: why */
 };
 
 struct row_slice {

@@ -63,6 +63,8 @@ static const struct jfield drive_fields[] = {
     {JID(struct row_drive, adoption), .optional = true},
     {JOBJ(struct row_drive, layout, layout_jmap), .optional = true},
     {JOBJ(struct row_drive, task, drive_task_jmap), .optional = true},
+    {JID(struct row_drive, rule), .optional = true},
+    {JSTR(struct row_drive, rule_why), .optional = true},
 };
 static const struct jmap drive_jmap = JMAP(struct row_drive, drive_fields);
 

@@ -50,6 +50,17 @@ void agent_news(struct sim_host *at, unsigned drive)
 
 /* ---- life and death --------------------------------------------------------------------------------------------- */
 
+/* In every third world the hosts adopt by themselves what is blank, and people only the rest. */
+static void rules_give(struct sim_host *at)
+{
+    static const struct adopt_rule rule = {
+        .name = {"two"}, .model = "*", .adopt = true, .class = {"1M"}, .provider = PROVIDER_NAMESPACE, .max_drives = 2};
+    if (at->sim->seed % 3 != 1)
+        return;
+    at->agent.host->rules.at[0] = rule;
+    at->agent.host->rules.count = 1;
+}
+
 void agent_start(struct sim_host *at)
 {
     struct sim_agent *agent = &at->agent;
@@ -68,6 +79,7 @@ void agent_start(struct sim_host *at)
     }
     host_start(agent->host, &at->boot, rng_next(&at->sim->rng), 0);
     at->mind.host = agent->host;
+    rules_give(at);
     sim_trace(at->sim, "%s agent starts, life %ju", at->name.v, (uintmax_t)life);
     check_host(at);
     sim_at(at->sim, 0, (struct sim_event){.kind = EV_TICK, .host = at->index, .life = life});

@@ -54,6 +54,50 @@ static void test_foreign_data_refuses(void **state)
     SAYS("detach 1");
 }
 
+static void test_open_for_a_moment(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (udev)");
+    seen();
+    SAYS("");
+    assert_int_equal(host->drives[0].adopt, ADOPT_CHECKING);
+    drive.foreign.count = 0;
+    tick(1000);
+    SAYS("scan fresh");
+    seen();
+    SAYS("detach 1");
+}
+
+static void test_open_for_good(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (qemu)");
+    seen();
+    for (unsigned looks = 1; looks < 4; looks++) {
+        assert_int_equal(host->drives[0].adopt, ADOPT_CHECKING);
+        tick(4000);
+        SAYS("scan fresh");
+        seen();
+    }
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
+    SAYS("");
+}
+
+static void test_open_and_more_is_judged_at_once(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (mkfs)");
+    foreign_add(&drive.foreign, FOREIGN_DATA, (struct nsid){1}, "byte 0");
+    seen();
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
+}
+
 static void test_older_look_does_not_judge(void **state)
 {
     (void)state;
@@ -672,6 +716,9 @@ int main(void)
         TEST(test_unasked_drive_is_only_looked_at),
         TEST(test_adoption),
         TEST(test_foreign_data_refuses),
+        TEST(test_open_for_a_moment),
+        TEST(test_open_for_good),
+        TEST(test_open_and_more_is_judged_at_once),
         TEST(test_older_look_does_not_judge),
         TEST(test_plan_that_does_not_fit_any_more),
         TEST(test_ambiguous_serial_is_not_touched),
