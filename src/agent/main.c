@@ -1,5 +1,8 @@
 /* nsmith-agent - one per host, root; the only program that touches drives. This file is its loop: mail in, one step of
  * the mind (durable), orders out to the workers, the report to the server. */
+#include "agent/adopt_dir.h"
+#include "agent/adopt_try.h"
+#include "agent/handsoff.h"
 #include "agent/links.h"
 #include "agent/mind.h"
 #include "agent/uplink.h"
@@ -27,8 +30,8 @@
 enum { AGAIN_S = 1 };
 
 struct options {
-    const char *state, *run, *server, *softnvme, *virt, *host;
-    bool tcg, format_ioctl;
+    const char *state, *run, *server, *softnvme, *virt, *host, *adopt_dir, *udev_dir;
+    bool tcg, format_ioctl, adopt_dry_run;
 };
 
 struct agent {
@@ -48,6 +51,7 @@ struct agent {
     uint64_t report_number;
     uint64_t wake_ms;
     bool report_due;
+    bool hands_on; /* the host could not be told to keep off */
 };
 
 static uint64_t monotonic_ms(void)
@@ -78,6 +82,21 @@ static void orders_give(struct agent *agent, const struct host_orders *orders)
 
 /* ---- events in ----------------------------------------------------------------------------------------------- */
 
+/* Before the first namespace is made on a drive, the host must know to keep off. A host without udev needs no rules. */
+static void hands_off(struct agent *agent)
+{
+    struct err err = {0};
+    bool changed = false;
+    if (agent->options.udev_dir == NULL || (access(agent->options.udev_dir, F_OK) != 0 && errno == ENOENT))
+        return;
+    const bool ok = handsoff_sync(agent->options.udev_dir, agent->host, &changed, &err);
+    if (!ok && !agent->hands_on)
+        log_error("hands-off", "why=%s hint=%s", err.msg, err.hint);
+    agent->hands_on = !ok; /* said once; tried with each step */
+    if (changed)
+        handsoff_tell();
+}
+
 static bool step(struct agent *agent, const struct host_event *event, struct err *err)
 {
     struct host_orders orders;
@@ -86,6 +105,7 @@ static bool step(struct agent *agent, const struct host_event *event, struct err
         return false;
     agent->wake_ms = orders.wake_ms;
     agent->report_due = true;
+    hands_off(agent);
     orders_give(agent, &orders);
     return true;
 }
@@ -331,6 +351,9 @@ static bool host_load(struct agent *agent, struct err *err)
     if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         return err_sys(err, errno, "cannot get random numbers");
     host_start(agent->host, &boot, seed, 0);
+    adopt_dir_load(agent->options.adopt_dir, &agent->host->rules);
+    if (agent->host->rules.broken[0] != '\0')
+        log_error("adoption-rules", "why=%s effect=%s", agent->host->rules.broken, "no drive is adopted by a rule");
     agent->mind.host = agent->host;
     agent->mind.ledger = &agent->ledger;
     return true;
@@ -345,7 +368,15 @@ static bool virt_open(const struct agent *agent, struct virt_port *out, struct e
     return virt_libvirt_open(&options, out, err);
 }
 
-static bool agent_open(struct agent *agent, struct err *err)
+static bool drives_open(struct agent *agent, struct err *err)
+{
+    const char *socket = agent->options.softnvme;
+    return socket != NULL ? nvme_softclient_open(socket, &agent->nvme, err)
+                          : nvme_linux_open(agent->options.format_ioctl, &agent->nvme, err);
+}
+
+/* Names of this host and of what it works with. */
+static bool names_make(struct agent *agent, struct err *err)
 {
     const struct options *options = &agent->options;
     snprintf(agent->links.dir, sizeof(agent->links.dir), "%s/slices", options->run);
@@ -363,15 +394,41 @@ static bool agent_open(struct agent *agent, struct err *err)
                 NAME_MAX_LEN);
         return err_hint(err, "give a name with --host");
     }
+    return true;
+}
+
+/* Without a ledger there is nothing to read, and none is made. */
+static bool dry_run(struct agent *agent, struct err *err)
+{
+    char path[PATH_TEXT_MAX];
+    snprintf(path, sizeof(path), "%s/agent.db", agent->options.state);
+    if (!names_make(agent, err))
+        return false;
+    if (access(path, F_OK) == 0) {
+        if (!lock_state(agent, err) || !host_load(agent, err))
+            return false;
+    } else {
+        agent->host = calloc(1, sizeof(*agent->host));
+        must(agent->host != NULL);
+        adopt_dir_load(agent->options.adopt_dir, &agent->host->rules);
+    }
+    if (agent->host->rules.broken[0] != '\0')
+        return err_set(err, ERR_INPUT, "%s", agent->host->rules.broken);
+    return drives_open(agent, err) &&
+           adopt_try(&(struct adopt_try){agent->host, &agent->nvme, agent->options.softnvme}, stdout, err);
+}
+
+static bool agent_open(struct agent *agent, struct err *err)
+{
+    const struct options *options = &agent->options;
     struct virt_port virt;
+    if (!names_make(agent, err))
+        return false;
     if (!make_dir(options->state, 0700, err) || !make_dir(options->run, 0755, err) ||
         !make_dir(agent->console_dir, 0755, err) || !lock_state(agent, err) || !host_load(agent, err) ||
         !links_sync(&agent->links, agent->host, err) || !mailbox_open(&agent->box, err))
         return false;
-    if (options->softnvme != NULL ? !nvme_softclient_open(options->softnvme, &agent->nvme, err)
-                                  : !nvme_linux_open(options->format_ioctl, &agent->nvme, err))
-        return false;
-    if (!virt_open(agent, &virt, err))
+    if (!drives_open(agent, err) || !virt_open(agent, &virt, err))
         return false;
     struct err deaf = {0};
     agent->news_fd = -1;
@@ -399,18 +456,30 @@ static const char usage[] =
     "  --virt URI        libvirt (default qemu:///system), or 'fake' for tests\n"
     "  --tcg             do not try KVM\n"
     "  --format-ioctl    send Format NVM by ioctl: the kernel then freezes all namespaces of the drive meanwhile\n"
+    "  --adopt-dir DIR   rules for adopting drives without a person (default " ADOPT_DIR_DEFAULT ")\n"
+    "  --udev-dir DIR    where rules keep this host off the slices (default " HANDSOFF_DIR_DEFAULT "; not with\n"
+    "                    software drives; 'none': nowhere)\n"
+    "  --adopt-dry-run   show what those rules would do with the drives of this host, and end\n"
     "  --host NAME       name of this host (default: its host name)\n"
     "  --help, --version\n";
 
 /* Exit code of a run that ends before it began, or -1. */
 static int options_read(int argc, char **argv, struct options *options)
 {
-    static const struct option longs[] = {
-        {"state", required_argument, NULL, 's'}, {"run", required_argument, NULL, 'r'},
-        {"server", required_argument, NULL, 'S'}, {"softnvme", required_argument, NULL, 'n'},
-        {"virt", required_argument, NULL, 'v'},  {"tcg", no_argument, NULL, 't'},  {"format-ioctl", no_argument, NULL, 'f'},
-        {"host", required_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},     {0}};
+    static const struct option longs[] = {{"state", required_argument, NULL, 's'},
+                                          {"run", required_argument, NULL, 'r'},
+                                          {"server", required_argument, NULL, 'S'},
+                                          {"softnvme", required_argument, NULL, 'n'},
+                                          {"virt", required_argument, NULL, 'v'},
+                                          {"tcg", no_argument, NULL, 't'},
+                                          {"format-ioctl", no_argument, NULL, 'f'},
+                                          {"host", required_argument, NULL, 'H'},
+                                          {"adopt-dir", required_argument, NULL, 'a'},
+                                          {"udev-dir", required_argument, NULL, 'u'},
+                                          {"adopt-dry-run", no_argument, NULL, 'd'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {0}};
     *options = (struct options){.state = "/var/lib/nsmith", .run = "/run/nsmith", .virt = "qemu:///system"};
     for (int c = getopt_long(argc, argv, "", longs, NULL); c != -1; c = getopt_long(argc, argv, "", longs, NULL))
         switch (c) {
@@ -435,6 +504,15 @@ static int options_read(int argc, char **argv, struct options *options)
         case 'f':
             options->format_ioctl = true;
             break;
+        case 'u':
+            options->udev_dir = optarg;
+            break;
+        case 'd':
+            options->adopt_dry_run = true;
+            break;
+        case 'a':
+            options->adopt_dir = optarg;
+            break;
         case 'H':
             options->host = optarg;
             break;
@@ -452,6 +530,10 @@ static int options_read(int argc, char **argv, struct options *options)
         fprintf(stderr, "nsmith-agent: cannot use '%s': there are no arguments besides options\n", argv[optind]);
         return err_kind_exit(ERR_INPUT);
     }
+    if (options->udev_dir == NULL && options->softnvme == NULL)
+        options->udev_dir = HANDSOFF_DIR_DEFAULT;
+    else if (options->udev_dir != NULL && strcmp(options->udev_dir, "none") == 0)
+        options->udev_dir = NULL;
     return -1;
 }
 
@@ -497,6 +579,8 @@ int main(int argc, char **argv)
     const int early = options_read(argc, argv, &agent.options);
     if (early >= 0)
         return early;
+    if (agent.options.adopt_dry_run)
+        return dry_run(&agent, &err) ? 0 : fail(&err);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);

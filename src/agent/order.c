@@ -189,6 +189,8 @@ bool order_scan(const struct order_env *env, struct nvme_dev *dev, const struct 
         return err_set(err, ERR_CONFLICT, "cannot scan drive '%s': another one answers in its place", order->ident.serial);
     }
     text_cut(seen->name, sizeof(seen->name), found->names[0]);
+    if (dev->ops->place != NULL)
+        dev->ops->place(dev, seen->place);
     if (order->fresh)
         look_for_foreign(env, dev, seen);
     for (size_t i = 1; order->fresh && i < found->ctrls.count; i++)

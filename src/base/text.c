@@ -181,6 +181,28 @@ bool text_is_printable(const char *text, size_t max)
     return true;
 }
 
+bool text_glob(const char *pattern, const char *text)
+{
+    const char *star = NULL, *from = NULL; /* the newest '*', and where what it stands for ends so far */
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = pattern++;
+            from = text;
+        } else if (*pattern == '?' || *pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star != NULL) {
+            pattern = star + 1;
+            text = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
 static unsigned min3(unsigned a, unsigned b, unsigned c)
 {
     unsigned least = a < b ? a : b;

@@ -34,6 +34,10 @@ bool text_is_name(const char *text, size_t max);
 /* Printable ASCII, 1 to max characters. */
 bool text_is_printable(const char *text, size_t max);
 
+/* The whole text fits the pattern: '*' is any number of characters, '?' is one, all others are themselves. Small and
+ * capital letters differ. */
+bool text_glob(const char *pattern, const char *text);
+
 /* How far two words are apart (insert, delete, change; at most 64 characters each): for "did you mean". */
 unsigned text_distance(const char *a, const char *b);
 

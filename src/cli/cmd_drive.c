@@ -51,6 +51,7 @@ static const struct column drive_columns[] = {
     {"WHY", NULL, COL_OWN, false, own_why},
     {"NAME", "name", COL_TEXT, true, NULL},         {"FIRMWARE", "firmware", COL_TEXT, true, NULL},
     {"PROVIDER", "provider", COL_TEXT, true, NULL}, {"SLICE-SIZE", "slice_bytes", COL_GIB, true, NULL},
+    {"RULE", "rule", COL_TEXT, true, NULL},         {"PLACE", "place", COL_TEXT, true, NULL},
     {"ORPHANS", "orphans", COL_NUMBER, true, NULL}, {"SEEN", "seen_ms", COL_TIME, true, NULL},
 };
 
@@ -142,6 +143,19 @@ static void show_health(const json_t *drive)
     putchar('\n');
 }
 
+static void show_rule(const json_t *drive)
+{
+    const char *rule = cli_text(drive, "rule"), *why = cli_text(drive, "rule_why");
+    if (rule[0] != '\0')
+        fputs("\nadopted by rule ", stdout);
+    else if (why[0] != '\0')
+        fputs("\nadopted by no rule: ", stdout);
+    else
+        return;
+    cli_put(stdout, rule[0] != '\0' ? rule : why);
+    putchar('\n');
+}
+
 bool cmd_drive_show(struct cli *cli, struct err *err)
 {
     auto_json *drive = NULL;
@@ -154,6 +168,7 @@ bool cmd_drive_show(struct cli *cli, struct err *err)
     show_can(json_object_get(json_object_get(drive, "seen"), "caps"));
     show_health(drive);
     show_task(json_object_get(drive, "task"));
+    show_rule(drive);
     show_foreign(json_object_get(drive, "foreign"));
     return true;
 }

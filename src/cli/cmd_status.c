@@ -78,8 +78,11 @@ bool cmd_wait(struct cli *cli, struct err *err)
 static void own_trouble(const json_t *host, char cell[CELL_MAX])
 {
     const json_t *troubles = json_object_get(host, "troubles");
-    const char *virt = cli_text(troubles, "virt"), *drives = cli_text(troubles, "drives");
-    snprintf(cell, CELL_MAX, "%s%s%s", virt, virt[0] != '\0' && drives[0] != '\0' ? "; " : "", drives);
+    const char *const parts[] = {cli_text(troubles, "virt"), cli_text(troubles, "drives"), cli_text(troubles, "rules")};
+    cell[0] = '\0';
+    for (size_t i = 0, len = 0; i < 3 && len < CELL_MAX; i++)
+        if (parts[i][0] != '\0')
+            len += (size_t)snprintf(cell + len, CELL_MAX - len, "%s%s", len > 0 ? "; " : "", parts[i]);
 }
 
 static const struct column host_columns[] = {

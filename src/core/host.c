@@ -248,14 +248,16 @@ void host_clear_changed(struct host *host)
 
 /* ---- what the server is told --------------------------------------------------------------------------------- */
 
-static void report_drive(const struct host_drive *drive, struct drive_report *out)
+static void report_drive(const struct host *host, const struct host_drive *drive, struct drive_report *out)
 {
     *out = (struct drive_report){
         .adopt = drive->adopt, .adoption = drive->adoption, .layout = drive->layout, .orphans = drive->orphans, .retries = drive->retries};
     text_cut(out->why, sizeof(out->why), drive->why);
     out->task = drive->task.report;
+    out->rule = drive->adopt == ADOPT_CHECKING || drive->adopt == ADOPT_REFUSED ? drive->want.rule : drive->rule;
     out->seen = drive->seen;
     out->seen.ident = drive->ident;
+    rule_propose(host, drive, out);
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT;
     if (ours && !drive->present) {
         out->adopt = ADOPT_MISSING;
@@ -288,13 +290,14 @@ void host_report(const struct host *host, struct report *out)
     out->drive_count = out->slice_count = out->vm_count = 0;
     out->drives_known = host->drives_listed;
     out->troubles = host->troubles;
+    text_cut(out->troubles.rules, sizeof(out->troubles.rules), host->rules.broken);
     for (size_t i = 0; i < host->drive_count; i++) {
         const struct host_drive *drive = &host->drives[i];
         if (drive->adopt == ADOPT_NONE && (!drive->present || drive->seen.ident.serial[0] == '\0')) {
             out->drives_known = out->drives_known && (!drive->present || drive->failures > 0);
             continue; /* gone again, or not looked at yet */
         }
-        report_drive(drive, &out->drives[out->drive_count++]);
+        report_drive(host, drive, &out->drives[out->drive_count++]);
     }
     for (size_t i = 0; i < host->slice_count; i++)
         if (!slice_is_held(host, &host->slices[i]))

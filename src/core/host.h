@@ -10,6 +10,7 @@
  *   - Shrinks before it grows: detach, delete, create, attach, erase.
  *   - A task (model/task.h) acts once: it is durable before its order is given; one that was under way when the process
  *     ended has failed, unless it only asks.
+ *   - A wish that a rule made is judged by the rules once more, after the fresh look.
  *   - Never names a namespace that is neither a slice of the ledger nor, while the drive is being cut for the first
  *     time, one of the factory namespaces that the fresh look before adoption found blank. */
 #ifndef NSMITH_HOST_H
@@ -17,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/rng.h"
+#include "core/adopt_rule.h"
 #include "model/drive.h"
 #include "model/erasure.h"
 #include "model/slice.h"
@@ -65,6 +67,7 @@ struct host_drive {
     struct uuid adoption;
     enum adopt adopt;
     struct layout layout;
+    struct name rule; /* that allowed it; empty: a person did */
     char why[WHY_MAX];
     struct ns_ident factory[DRIVE_NS_MAX]; /* namespaces that adoption gives up */
     size_t factory_count;
@@ -87,6 +90,7 @@ struct host_drive {
     bool busy;             /* an order is under way */
     uint32_t failures;     /* in a row */
     uint64_t not_before_ms; /* the next order */
+    uint32_t looks;         /* in a row that found it only open in another program, which may be udev at its work */
     uint32_t orphans;      /* namespaces that are neither slices nor factory namespaces; they block new creates */
     bool gives_back;       /* it cannot be cut after all, and nothing was: what was detached is attached again */
     bool touched;          /* something happened to it since the order under way was given: what that sees may be old */
@@ -151,6 +155,7 @@ struct host {
     bool list_due;  /* something says that drives came or went */
     bool drives_listed; /* once at least in this life */
     struct troubles troubles; /* of the last list of drives and the last one of VMs */
+    struct adopt_rules rules; /* set by the caller, before the first step */
 };
 
 #define ORDER_KINDS(X)                                                                                                 \

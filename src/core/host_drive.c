@@ -161,6 +161,7 @@ void drive_want(struct host *host, const struct want_drive *want)
     if (drive_is_ours(drive) || strcmp(drive->adoption.v, want->adoption.v) == 0)
         return; /* ours already, or this very wish was judged */
     drive->adopt = ADOPT_CHECKING;
+    drive->looks = 0;
     drive->adoption = want->adoption;
     drive->why[0] = '\0';
     drive->scanned = false;
@@ -235,6 +236,7 @@ static void adopt(struct host *host, struct host_drive *drive)
     const struct drive_seen *seen = &drive->seen;
     drive->adopt = ADOPT_CUTTING;
     drive->layout = drive->want.layout;
+    drive->rule = drive->want.rule;
     drive->why[0] = '\0';
     drive->factory_count = 0;
     drive->creating = (struct slice_id){0};
@@ -258,6 +260,7 @@ static void adoption_judge(struct host *host, struct host_drive *drive)
 {
     const struct drive_seen *seen = &drive->seen;
     char why[WHY_MAX];
+    const bool by_rule = drive->want.rule.v[0] != '\0';
     if (drive->ambiguous) {
         refuse(drive, "another drive of this host reports the same serial number");
     } else if (seen->foreign.count > 0) {
@@ -267,6 +270,8 @@ static void adoption_judge(struct host *host, struct host_drive *drive)
     } else if (drive->want.adoption.v[0] == '\0') {
         drive->adopt = ADOPT_NONE; /* the wish was taken back meanwhile */
         drive->adoption = (struct uuid){0};
+    } else if (by_rule && !rule_still_allows(host, drive, why)) {
+        refuse(drive, why);
     } else if (!layout_still_fits(seen, &drive->want.layout)) {
         refuse(drive, "the drive is not as it was when the plan was made; make a new plan");
     } else if (host->slice_count + drive->want.layout.count > HOST_SLICES_MAX) {
@@ -392,6 +397,21 @@ static void ours_compare(struct host *host, struct host_drive *drive)
         }
 }
 
+/* When a drive appears, udev and others open its nodes for a moment; that is no use of it. One that stays open is. */
+static bool looks_again(struct host_drive *drive, uint64_t now_ms)
+{
+    const struct foreign_list *foreign = &drive->seen.foreign;
+    bool only_open = foreign->count > 0 && !drive_is_ours(drive);
+    for (size_t i = 0; i < foreign->count; i++)
+        only_open = only_open && foreign->at[i].kind == FOREIGN_OPEN;
+    drive->looks = only_open ? drive->looks + 1 : 0;
+    if (!only_open || drive->looks >= OPEN_LOOKS)
+        return false;
+    drive->scanned = false;
+    drive->not_before_ms = now_ms + backoff_ms(drive->looks);
+    return true;
+}
+
 void drive_saw(struct host *host, const struct host_event *event)
 {
     struct host_drive *drive = host_drive_find(host, &event->order->ident);
@@ -417,6 +437,8 @@ void drive_saw(struct host *host, const struct host_event *event)
     drive->failures = drive_is_ours(drive) ? drive->failures : 0;
     if (drive->adopt == ADOPT_NONE)
         drive->why[0] = '\0'; /* an earlier look that failed */
+    if (looks_again(drive, event->now_ms))
+        return;
     if (wanted_fresh)
         adoption_judge(host, drive);
     if (drive_is_ours(drive))

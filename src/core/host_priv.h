@@ -16,6 +16,7 @@ enum {
     BACKOFF_MS = 500,           /* doubles with each failure in a row */
     BACKOFF_MS_MAX = 30000,
     DRIVE_FAILURES_MAX = 6,     /* in a row: then the drive is at fault and a person decides */
+    OPEN_LOOKS = 4,             /* at a drive that somebody has open, before it counts as used */
     ERASE_BUSY_MS_MAX = 600000, /* a slice that is in use for so long after its release is quarantined */
     LATE_SAY_MS = 60000,        /* between two words about an erase that takes long */
     VM_GRACE_MS = 20000,        /* a guest that was asked to power off */
@@ -95,5 +96,11 @@ void task_done(struct host_drive *drive, const struct host_event *event);
 void task_progress(struct host *host, const struct host_event *event);
 void task_drive_gone(struct host_drive *drive);
 void task_interrupted(struct host_drive *drive); /* the process ended while it was under way */
+/* ---- host_rule.c ---- */
+
+/* Fills out->proposal or out->rule_why of a drive that nobody has adopted. */
+void rule_propose(const struct host *host, const struct host_drive *drive, struct drive_report *out);
+/* The rule that made the wish for the drive matches what a fresh look has shown, and still says the same. */
+bool rule_still_allows(const struct host *host, const struct host_drive *drive, char why[WHY_MAX]);
 
 #endif

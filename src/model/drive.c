@@ -28,6 +28,14 @@ void foreign_add(struct foreign_list *list, enum foreign_kind kind, struct nsid 
     text_cut(list->at[place].detail, sizeof(list->at[place].detail), detail);
 }
 
+uint64_t drive_size_bytes(const struct drive_seen *drive)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < drive->ns_count; i++)
+        sum += drive->ns[i].size_blocks * drive->ns[i].block_bytes;
+    return drive->caps.total_bytes != 0 ? drive->caps.total_bytes : sum;
+}
+
 const struct ns_seen *drive_ns(const struct drive_seen *drive, struct nsid nsid)
 {
     for (size_t i = 0; i < drive->ns_count; i++)
@@ -156,6 +164,7 @@ static const struct jmap foreign_list_jmap = JMAP(struct foreign_list, foreign_l
 
 static const struct jfield seen_fields[] = {
     {JSTR(struct drive_seen, name)},
+    {JSTR(struct drive_seen, place), .optional = true},
     {JOBJ(struct drive_seen, ident, drive_ident_jmap)},
     {JSTR(struct drive_seen, firmware), .optional = true},
     {JOBJ(struct drive_seen, caps, caps_jmap)},

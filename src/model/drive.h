@@ -158,6 +158,7 @@ struct drive_firmware {
 
 struct drive_seen {
     char name[64]; /* how the port calls it today (nvme0, a folder); for people only */
+    char place[64]; /* where it is plugged in ("0000:41:00.0"), empty: not known */
     struct drive_ident ident;
     char firmware[9];
     struct drive_caps caps;
@@ -185,6 +186,8 @@ struct drive_news {
     uint64_t gone[DRIVE_NEWS_MAX];          /* block devices that went, by number */
     size_t gone_count;
 };
+/* Its capacity; where it does not say, that of its namespaces. */
+uint64_t drive_size_bytes(const struct drive_seen *drive);
 
 /* NULL when the drive has no such namespace. */
 const struct ns_seen *drive_ns(const struct drive_seen *drive, struct nsid nsid);

@@ -43,6 +43,7 @@ static const struct jfield want_drive_fields[] = {
     {JOBJ(struct want_drive, ident, drive_ident_jmap)},
     {JID(struct want_drive, adoption)},
     {JOBJ(struct want_drive, layout, layout_jmap)},
+    {JID(struct want_drive, rule), .optional = true},
 };
 static const struct jmap want_drive_jmap = JMAP(struct want_drive, want_drive_fields);
 
@@ -90,12 +91,22 @@ static const struct jfield wants_fields[] = {
 };
 const struct jmap wants_jmap = JMAP(struct wants, wants_fields);
 
+static const struct jfield proposal_fields[] = {
+    {JID(struct proposal, rule)},
+    {JID(struct proposal, class)},
+    {JENUM(struct proposal, provider, provider_words)},
+};
+static const struct jmap proposal_jmap = JMAP(struct proposal, proposal_fields);
+
 static const struct jfield drive_report_fields[] = {
     {JENUM(struct drive_report, adopt, adopt_words)},
     {JID(struct drive_report, adoption), .optional = true},
     {JOBJ(struct drive_report, layout, layout_jmap), .optional = true},
     {JSTR(struct drive_report, why), .optional = true},
     {JU32(struct drive_report, retries), .optional = true},
+    {JID(struct drive_report, rule), .optional = true},
+    {JOBJ(struct drive_report, proposal, proposal_jmap), .optional = true},
+    {JSTR(struct drive_report, rule_why), .optional = true},
     {JU32(struct drive_report, orphans), .optional = true},
     {JOBJ(struct drive_report, seen, drive_seen_jmap)},
     {JOBJ(struct drive_report, task, task_report_jmap), .optional = true},
@@ -117,6 +128,7 @@ const struct jmap vm_report_jmap = JMAP(struct vm_report, vm_report_fields);
 static const struct jfield troubles_fields[] = {
     {JSTR(struct troubles, virt), .optional = true},
     {JSTR(struct troubles, drives), .optional = true},
+    {JSTR(struct troubles, rules), .optional = true},
 };
 const struct jmap troubles_jmap = JMAP(struct troubles, troubles_fields);
 

@@ -46,6 +46,7 @@ struct want_drive {
     struct drive_ident ident;
     struct uuid adoption;
     struct layout layout;
+    struct name rule; /* of the host that asked for it; empty: a person did */
 };
 
 /* A drive at fault that a person wants looked at once more. */
@@ -113,12 +114,22 @@ enum adopt {
 
 const char *adopt_word(enum adopt adopt);
 
+/* What a rule of the host (core/adopt_rule.h) says of a drive that nobody has adopted. */
+struct proposal {
+    struct name rule; /* empty: no rule allows it */
+    struct name class;
+    enum provider provider;
+};
+
 struct drive_report {
     enum adopt adopt;
     struct uuid adoption;
     struct layout layout;
     char why[WHY_MAX];
     uint32_t retries;       /* the highest that was carried out */
+    struct name rule; /* ours, or wanted: the rule that asked for it; empty: a person did */
+    struct proposal proposal;
+    char rule_why[WHY_MAX]; /* available, and no proposal: why not */
     uint32_t orphans;       /* namespaces on an adopted drive that the ledger does not know */
     struct drive_seen seen; /* the last scan; while missing, only its ident */
     struct task_report task; /* the last that the drive was asked to do */
@@ -139,6 +150,7 @@ struct vm_report {
 struct troubles {
     char virt[WHY_MAX];   /* the hypervisor does not answer: no VM can be started */
     char drives[WHY_MAX]; /* the drives cannot be listed: nothing is known of those that are not there */
+    char rules[WHY_MAX];  /* the rules for adopting drives cannot be read: none counts */
 };
 
 struct report {

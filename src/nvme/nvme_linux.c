@@ -295,7 +295,9 @@ static bool linux_ns_open(struct nvme_dev *dev, struct nsid nsid, bool exclusive
     if (path[0] == '\0')
         return err_set(err, ERR_MISSING, "cannot open namespace %u of '%s': the kernel does not show it", nsid.v,
                        self->name);
-    const int fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC | (exclusive ? O_EXCL : 0));
+    /* Who only looks opens for reading: udev looks at a node anew whenever a writer closes it, and we would meet it
+     * there. */
+    const int fd = open(path, (exclusive ? O_RDWR | O_EXCL : O_RDONLY) | O_DIRECT | O_CLOEXEC);
     if (fd < 0 && errno == EBUSY) {
         err_sys(err, errno, "cannot open '%s' alone", path);
         return err_hint(err, "a mount, swap, a holder such as LVM, or another program has it");
@@ -463,10 +465,16 @@ static void linux_dev_close(struct nvme_dev *dev)
     free(self);
 }
 
+static void linux_place(struct nvme_dev *dev, char to[NVME_NAME_LEN])
+{
+    nvme_sysfs_place(((const struct linux_dev *)dev)->ctrl, to);
+}
+
 static const struct nvme_dev_ops dev_ops = {
     .admin = linux_admin,
     .ns_open = linux_ns_open,
     .ns_path = linux_ns_path,
+    .place = linux_place,
     .rescan = linux_rescan,
     .wait = linux_wait,
     .close = linux_dev_close,

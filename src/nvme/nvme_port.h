@@ -69,11 +69,14 @@ struct nvme_ns {
 struct nvme_dev_ops {
     bool (*admin)(struct nvme_dev *dev, struct nvme_cmd *cmd, struct err *err);
     /* Opens a namespace that is attached to this controller and that the host shows; compares nsid and size on the
-     * descriptor itself. exclusive: ERR_BUSY when anything else has it open (O_EXCL; for files QEMU's own locks).
-     * ERR_MISSING while the host does not show it (yet). */
+     * descriptor itself. Only what is opened exclusively may be written. exclusive: ERR_BUSY when anything else has it
+     * open (O_EXCL; for files QEMU's own locks). ERR_MISSING while the host does not show it (yet). */
     bool (*ns_open)(struct nvme_dev *dev, struct nsid nsid, bool exclusive, struct nvme_ns **out, struct err *err);
     /* Path of the namespace's node, empty while there is none. */
     bool (*ns_path)(struct nvme_dev *dev, struct nsid nsid, char path[PATH_TEXT_MAX], struct err *err);
+    /* Where the drive is plugged in, as the host calls the place ("0000:41:00.0"); empty: not known. NULL: never known.
+     */
+    void (*place)(struct nvme_dev *dev, char to[NVME_NAME_LEN]);
     bool (*rescan)(struct nvme_dev *dev, struct err *err); /* asks the host to look at the namespaces again */
     /* Waits until the host says that devices came, went or changed, ms at most, and tells how long that took. Nothing
      * that is said after the first call (which may be one of 0 ms) is missed. false: it cannot hear. NULL: there is

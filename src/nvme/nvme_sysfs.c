@@ -165,6 +165,14 @@ bool nvme_sysfs_open(const char *sys, const char *name, int *out, struct err *er
     return true;
 }
 
+void nvme_sysfs_place(int ctrl, char to[NVME_NAME_LEN])
+{
+    char text[ATTR_MAX] = "";
+    if (!read_attr(ctrl, "address", text) || !text_is_printable(text, NVME_NAME_LEN - 1))
+        text[0] = '\0';
+    text_cut(to, NVME_NAME_LEN, text);
+}
+
 bool nvme_sysfs_rdev(int ctrl, dev_t *out, struct err *err)
 {
     if (!read_rdev(ctrl, out))

@@ -17,6 +17,8 @@ bool nvme_sysfs_list(const char *sys, struct nvme_names *out, struct err *err);
 
 /* Opens the folder of a controller: a descriptor for the calls below, owned by the caller. ERR_MISSING. */
 bool nvme_sysfs_open(const char *sys, const char *name, int *out, struct err *err);
+/* Where it is: its PCI address, or that of its target; empty: not known. */
+void nvme_sysfs_place(int ctrl, char to[NVME_NAME_LEN]);
 /* The number of its character device. */
 bool nvme_sysfs_rdev(int ctrl, dev_t *out, struct err *err);
 

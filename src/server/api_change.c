@@ -169,8 +169,8 @@ bool put_class(struct call *call, json_t **out, struct err *err)
         err_set(err, ERR_CONFLICT, "cannot change slice class '%s': slices of it exist", class.name.v);
         return err_hint(err, "make a class of another name");
     }
-    if (!store->put(store->self, ROW_CLASS, &class, err))
-        return false;
+    if (!store->put(store->self, ROW_CLASS, &class, err) || !service_rules(call->service, NULL, err))
+        return false; /* a rule may have waited for this class */
     *out = jmap_write(&slice_class_jmap, &class);
     return true;
 }

@@ -87,6 +87,10 @@ static void attention_host(json_t *list, const struct row_host *row, bool up)
         snprintf(what, sizeof(what), "host %s cannot see its drives", row->name.v);
         attention_add(list, what, row->troubles.drives, command);
     }
+    if (row->troubles.rules[0] != '\0') {
+        snprintf(what, sizeof(what), "host %s adopts no drive by itself", row->name.v);
+        attention_add(list, what, row->troubles.rules, command);
+    }
 }
 
 /* Nothing is lost, but nothing of it is given out either, until somebody decides. */

@@ -17,16 +17,6 @@ static json_t *show_foreign(const struct foreign_list *list)
     return array;
 }
 
-static uint64_t drive_bytes(const struct drive_seen *seen)
-{
-    if (seen->caps.total_bytes != 0)
-        return seen->caps.total_bytes;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < seen->ns_count; i++)
-        sum += seen->ns[i].size_blocks * seen->ns[i].block_bytes;
-    return sum;
-}
-
 /* What a drive's health means here: {"level", "reasons": [...]} into "health", and whether it is drained, why and by
  * whom. */
 static void show_health(const struct service *service, const struct row_drive *row, json_t *health, json_t *drive)
@@ -72,7 +62,8 @@ json_t *show_drive(const struct service *service, const struct row_drive *row, b
     set_text(json, "model", seen->ident.model);
     set_text(json, "firmware", seen->firmware);
     set_text(json, "name", seen->name);
-    set_u64(json, "size_bytes", drive_bytes(seen));
+    set_text(json, "place", seen->place);
+    set_u64(json, "size_bytes", drive_size_bytes(seen));
     const bool waiting = row->wanted && report->adopt == ADOPT_NONE;
     const bool ours = report->adoption.v[0] != '\0' && report->adopt != ADOPT_NONE && report->adopt != ADOPT_REFUSED;
     set_text(json, "adopt", adopt_word(waiting ? ADOPT_CHECKING : report->adopt));
@@ -86,6 +77,9 @@ json_t *show_drive(const struct service *service, const struct row_drive *row, b
         set_u64(json, "slice_bytes", row->layout.slice_bytes);
         set_u64(json, "stranded_bytes", row->layout.stranded_bytes);
     }
+    if (row->rule.v[0] != '\0' && (row->wanted || ours))
+        set_text(json, "rule", row->rule.v);
+    set_text(json, "rule_why", row->rule_why[0] != '\0' ? row->rule_why : report->rule_why);
     set_u64(json, "orphans", report->orphans);
     json_t *task = show_task(row);
     if (task != NULL)

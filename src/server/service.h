@@ -3,6 +3,8 @@
  *     caller writes the answer of an Idempotency-Key into the same transaction, so that acting and remembering are
  *     one. After false the caller rolls back: nothing is half done.
  *   - `now_ms` is Unix time. Ids come from service->rng, seeded by the caller.
+ *   - A drive that a host's rule proposes is adopted with the report that says so, unless it is wanted already or this
+ *     database knows slices of it; why it cannot be is kept with the drive, and is no error.
  *   - What is wanted of a host changes only together with its wants_revision. */
 #ifndef NSMITH_SERVICE_H
 #define NSMITH_SERVICE_H
@@ -59,6 +61,7 @@ struct adopt_request {
     char serial[21];
     struct name host;  /* empty: the only host that has such a drive */
     struct name class; /* empty: 500G */
+    struct name rule;  /* of the host that asks for it; empty: a person does */
     enum provider provider; /* PROVIDER_NONE: namespace where the drive can, else an error that names `whole` */
 };
 
@@ -69,6 +72,9 @@ bool service_plan(struct service *service, const struct adopt_request *request, 
  * it is another one now. */
 bool service_adopt(struct service *service, const struct adopt_request *request, const struct layout *expect_layout,
                    struct uuid *adoption_out, struct err *err);
+/* Adopts what the rules of a host (NULL: of all) propose, where it can be planned: with each report, and when the
+ * classes have changed. Changes the host's row. */
+bool service_rules(struct service *service, const struct name *host, struct err *err);
 bool service_drive_find(struct service *service, const char *serial, const struct name *host, struct row_drive *out,
                         struct err *err);
 

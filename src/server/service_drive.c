@@ -107,6 +107,8 @@ bool service_adopt(struct service *service, const struct adopt_request *request,
     }
     drive.wanted = true;
     drive.layout = layout;
+    drive.rule = request->rule;
+    drive.rule_why[0] = '\0';
     uuid_make(service, &drive.adoption);
     if (!service->store->put(service->store->self, ROW_DRIVE, &drive, err) || !host_touch(service, &drive.host, err))
         return false;
@@ -130,6 +132,67 @@ bool service_drive_retry(struct service *service, const char *serial, const stru
     *out = row;
     return true;
 }
+
+/* ---- without a person ---------------------------------------------------------------------------------------- */
+
+/* Slices of the drive that this database knows, wherever: their agent has lost its ledger, or the drive came from
+ * another host. What is on them is not for a rule to decide, even where they look blank. */
+static bool has_slices(struct service *service, const char *serial, bool *out, struct err *err)
+{
+    auto_rows struct rows rows;
+    if (!rows_read(service, ROW_SLICE, NULL, &rows, err))
+        return false;
+    *out = false;
+    for (size_t i = 0; i < rows.count; i++)
+        *out = *out || strcmp(((const struct row_slice *)rows_at(&rows, i))->slice.drive, serial) == 0;
+    return true;
+}
+
+static bool rule_note(struct service *service, struct row_drive *row, const char *why, struct err *err)
+{
+    if (strcmp(row->rule_why, why) == 0)
+        return true;
+    text_cut(row->rule_why, sizeof(row->rule_why), why);
+    return service->store->put(service->store->self, ROW_DRIVE, row, err);
+}
+
+static bool rule_apply(struct service *service, struct row_drive *row, struct err *err)
+{
+    const struct proposal *proposal = &row->report.proposal;
+    struct adopt_request request = {
+        .host = row->host, .class = proposal->class, .provider = proposal->provider, .rule = proposal->rule};
+    struct row_drive planned;
+    struct layout layout;
+    struct uuid adoption;
+    struct err why = {0};
+    bool known;
+    text_cut(request.serial, sizeof(request.serial), row->report.seen.ident.serial);
+    if (!has_slices(service, request.serial, &known, err))
+        return false;
+    if (known)
+        return rule_note(service, row, "slices of it are known, whose agent has lost them; only a person may adopt it",
+                         err);
+    if (!service_plan(service, &request, &planned, &layout,
+                      &why)) /* an answer. A failing store fails the commit, too */
+        return rule_note(service, row, why.msg, err);
+    return service_adopt(service, &request, NULL, &adoption, err);
+}
+
+bool service_rules(struct service *service, const struct name *host, struct err *err)
+{
+    auto_rows struct rows rows;
+    if (!rows_read(service, ROW_DRIVE, &(struct store_filter){.host = host != NULL ? host->v : NULL}, &rows, err))
+        return false;
+    for (size_t i = 0; i < rows.count; i++) {
+        struct row_drive *row = rows_at(&rows, i);
+        const bool asks = row->report.proposal.rule.v[0] != '\0' && !row->wanted; /* a person's wish goes before */
+        if (asks && !rule_apply(service, row, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- slices -------------------------------------------------------------------------------------------------- */
 
 static bool quarantined(struct service *service, const struct slice_id *id, struct row_slice *row, struct err *err)
 {

@@ -67,6 +67,8 @@ static bool report_drive(struct service *service, const struct report *report, c
         text_cut(row.report.why, sizeof(row.report.why), judged.why);
     }
     row.seen_ms = now_ms;
+    if (drive->proposal.rule.v[0] == '\0')
+        row.rule_why[0] = '\0';
     row.health = health_judge(&drive->seen.health, &service->limits, &row.health);
     row.health_accepted = health_accepted(&row.health, row.health_accepted);
     const bool ours = drive->adopt == ADOPT_CUTTING || drive->adopt == ADOPT_DONE || drive->adopt == ADOPT_FAULT ||
@@ -75,6 +77,7 @@ static bool report_drive(struct service *service, const struct report *report, c
         row.wanted = false; /* the wish is done. An agent that lost its ledger must not find it here, and adopt anew */
         row.adoption = drive->adoption;
         row.layout = drive->layout;
+        row.rule = drive->rule;
     } else if (drive->adopt == ADOPT_REFUSED && strcmp(drive->adoption.v, row.adoption.v) == 0) {
         row.wanted = false; /* judged; a new wish needs a new request */
     }
@@ -297,6 +300,14 @@ static bool report_vms(struct service *service, const struct report *report, uin
     return true;
 }
 
+static bool proposes(const struct report *report)
+{
+    for (size_t i = 0; i < report->drive_count; i++)
+        if (report->drives[i].proposal.rule.v[0] != '\0')
+            return true;
+    return false;
+}
+
 bool service_report(struct service *service, const struct report *report, uint64_t now_ms, struct err *err)
 {
     struct row_host host;
@@ -339,7 +350,7 @@ bool service_report(struct service *service, const struct report *report, uint64
     host.troubles = report->troubles;
     host.last_seen_ms = now_ms;
     service_alive(service, &report->host, now_ms);
-    return put(service, ROW_HOST, &host, err);
+    return put(service, ROW_HOST, &host, err) && (!proposes(report) || service_rules(service, &report->host, err));
 }
 
 /* ---- records ------------------------------------------------------------------------------------------------- */
@@ -378,7 +389,7 @@ static bool wants_drives(struct service *service, const struct name *host, struc
                 (struct want_retry){.adoption = row->adoption, .retries = row->retries};
         if (row->wanted && out->drive_count < HOST_DRIVES_MAX)
             out->drives[out->drive_count++] = (struct want_drive){
-                .ident = row->report.seen.ident, .adoption = row->adoption, .layout = row->layout};
+                .ident = row->report.seen.ident, .adoption = row->adoption, .layout = row->layout, .rule = row->rule};
         if (row->task.id.v[0] != '\0' && out->task_count < HOST_DRIVES_MAX)
             out->tasks[out->task_count++] = row->task;
     }

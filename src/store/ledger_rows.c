@@ -35,6 +35,7 @@ static const struct jfield drive_fields[] = {
     {JID(struct host_drive, adoption), .optional = true},
     {JENUM(struct host_drive, adopt, ledger_adopt_words)},
     {JOBJ(struct host_drive, layout, layout_jmap), .optional = true},
+    {JID(struct host_drive, rule), .optional = true},
     {JSTR(struct host_drive, why), .optional = true},
     {JLIST(struct host_drive, factory, factory_count, ns_jmap), .optional = true},
     {JID(struct host_drive, creating), .optional = true},

@@ -56,6 +56,8 @@ struct row_drive {
     bool drained;                 /* by a person */
     char drain_why[DRAIN_WHY_MAX];
     uint64_t drained_ms;
+    struct name rule;       /* of the host that asked for it; empty: a person did */
+    char rule_why[WHY_MAX]; /* a rule asked for it, and it cannot be: why */
 };
 
 struct row_slice {

@@ -70,6 +70,8 @@ static const struct jfield drive_fields[] = {
     {JSTR(struct row_drive, drain_why), .optional = true},
     {JU64(struct row_drive, drained_ms), .optional = true},
     {JOBJ(struct row_drive, task, drive_task_jmap), .optional = true},
+    {JID(struct row_drive, rule), .optional = true},
+    {JSTR(struct row_drive, rule_why), .optional = true},
 };
 static const struct jmap drive_jmap = JMAP(struct row_drive, drive_fields);
 

@@ -6,7 +6,7 @@ top=$(readlink -f "$(dirname "$0")/../..")
 begin t_probe
 
 drives_start GOOD=tiny NOMGMT=tiny-no-nsmgmt WIPES=tiny-fna1 NONAME=tiny-zero-ids ORDER=tiny-delete-order IDS=tiny-reused-ids \
-	HITS=tiny-hits-all LIAR=tiny-format BIG=p4510-2tb OLD=tiny-old-firmware LATE=tiny-old-firmware-reset CRASH=tiny
+	HITS=tiny LIAR=tiny-format BIG=p4510-2tb OLD=tiny-old-firmware LATE=tiny-old-firmware-reset CRASH=tiny
 server_start
 agent_start
 class_small
@@ -57,6 +57,7 @@ check "which nobody misses" is "$(api GET /v1/status | jq '.attention | length')
 check "space that does not come back out of order: limited" exits 10 "create-again +limited" destructive ORDER
 check "it has all its slices again" ready ORDER 8
 check "names that come back: limited" exits 10 "new-ids +limited" destructive IDS
+check "a drive that begins to hit neighbours" drives_ctl fault HITS "format nth=1 count=0 kind=hits-all"
 check "an erase that hits the neighbour: rejected" exits 7 "neighbour +rejected" destructive HITS
 check "all is settled" until_idle 60
 check "a drive that begins to lie" drives_ctl fault LIAR "format nth=1 count=0 kind=lie"

@@ -50,6 +50,17 @@ void agent_news(struct sim_host *at, unsigned drive)
 
 /* ---- life and death --------------------------------------------------------------------------------------------- */
 
+/* In every third world the hosts adopt by themselves what is blank, and people only the rest. */
+static void rules_give(struct sim_host *at)
+{
+    static const struct adopt_rule rule = {
+        .name = {"two"}, .model = "*", .adopt = true, .class = {"1M"}, .provider = PROVIDER_NAMESPACE, .max_drives = 2};
+    if (at->sim->seed % 3 != 1)
+        return;
+    at->agent.host->rules.at[0] = rule;
+    at->agent.host->rules.count = 1;
+}
+
 void agent_start(struct sim_host *at)
 {
     struct sim_agent *agent = &at->agent;
@@ -69,6 +80,7 @@ void agent_start(struct sim_host *at)
     host_start(agent->host, &at->boot, rng_next(&at->sim->rng), 0);
     at->mind.host = agent->host;
     at->mind.records_have = 0;
+    rules_give(at);
     sim_trace(at->sim, "%s agent starts, life %ju", at->name.v, (uintmax_t)life);
     check_host(at);
     sim_at(at->sim, 0, (struct sim_event){.kind = EV_TICK, .host = at->index, .life = life});
@@ -144,6 +156,11 @@ static uint64_t digest(const struct host *host)
         hash = mix(hash, drive->seen.caps.free_bytes);
         hash = mix(hash, (uint64_t)drive->seen.health.critical_warning << 32 |
                              (uint64_t)drive->seen.health.temperature_k << 8 | drive->seen.health.used_percent);
+        hash = mix(hash, (uint64_t)drive->task.report.state << 32 | (uint64_t)drive->task.report.percent << 16 |
+                             (uint64_t)(drive->seen.ident.serial[0] != 0) << 8 | (drive->want.rule.v[0] != 0));
+        hash = mix(hash, drive->retries);
+        for (const char *at = drive->task.task.id.v; *at != '\0'; at++)
+            hash = mix(hash, (uint8_t)*at);
     }
     for (size_t i = 0; i < host->vm_count; i++)
         hash = mix(hash, (uint64_t)host->vms[i].seen.power << 8 | host->vms[i].seen_known);

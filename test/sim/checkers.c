@@ -267,7 +267,7 @@ void check_world(struct sim *sim)
 
 static void check_foreign(struct sim *sim, struct sim_drive *drive)
 {
-    char *state = soft_drive_state_text(drive->drive);
+    char *state = foreign_state(drive);
     if (strcmp(state, drive->state) != 0)
         sim_fail(sim, "(3) the foreign drive %s has changed", soft_drive_serial(drive->drive));
     free(state);

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "nvme/nvme_wire.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 
 enum { LONG_MS = 20000 };
@@ -39,11 +40,41 @@ uint64_t foreign_hash(struct sim_drive *drive)
     return hash;
 }
 
+/* What looking at a drive moves: its counters of reads, and of time under power. */
+static void forget_looks(json_t *json)
+{
+    static const char *const words[] = {"reads", "units_read", "power_cycles", "unsafe_shutdowns", "power_on_ms",
+                                        "shut_down"};
+    void *next;
+    const char *key;
+    json_t *value;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        json_object_del(json, words[i]);
+    json_object_foreach_safe (json, next, key, value)
+        if (json_is_object(value))
+            forget_looks(value);
+    for (size_t i = 0; i < json_array_size(json_object_get(json, "ns")); i++)
+        forget_looks(json_array_get(json_object_get(json, "ns"), i));
+}
+
+char *foreign_state(const struct sim_drive *drive)
+{
+    char *text = soft_drive_state_text(drive->drive);
+    json_t *json = json_loads(text, 0, NULL);
+    must(json != NULL);
+    free(text);
+    forget_looks(json);
+    text = json_dumps(json, JSON_SORT_KEYS);
+    must(text != NULL);
+    json_decref(json);
+    return text;
+}
+
 void foreign_mark(struct sim_drive *drive)
 {
     struct soft_log_entry newest;
     drive->foreign = true;
-    drive->state = soft_drive_state_text(drive->drive);
+    drive->state = foreign_state(drive);
     drive->media = foreign_hash(drive);
     drive->log_seen = soft_drive_log(drive->drive, &newest, 1) > 0 ? newest.seq : 0;
 }

@@ -294,6 +294,7 @@ void fault_ambush(struct sim *sim, struct sim_host *at, unsigned drive);
 void foreign_look(void *ctx, const struct drive_ident *ident, struct nsid nsid, const struct nvme_node *node,
                   struct foreign_list *list);
 void foreign_mark(struct sim_drive *drive);
+char *foreign_state(const struct sim_drive *drive); /* what nobody may change; from malloc() */
 uint64_t foreign_hash(struct sim_drive *drive);
 
 /* checkers.c */

@@ -379,11 +379,11 @@ void user_step(struct sim *sim)
         struct sim_tenant *tenant = any_tenant(sim);
         if (tenant != NULL)
             user_leave(sim, tenant);
-    } else if (what < 78) {
+    } else if (what < 77) {
         act(sim);
-    } else if (what < 83) {
+    } else if (what < 81) {
         any_drive_word(sim);
-    } else if (what < 88) {
+    } else if (what < 89) {
         user_task(sim);
     } else {
         repair(sim);

@@ -1,5 +1,6 @@
 /* The agent's mind as conversations: what it is told of drives, and what it orders. Each test is a sentence of
- * core/host.h. Wants, claims and VMs: t_host_claim.c. */
+ * core/host.h. Erases: t_host_erase.c; wants, claims
+ * and VMs: t_host_claim.c. */
 #include "host_fixture.h"
 
 /* ---- drives -------------------------------------------------------------------------------------------------------
@@ -52,6 +53,50 @@ static void test_foreign_data_refuses(void **state)
     SAYS("scan fresh");
     seen();
     SAYS("detach 1");
+}
+
+static void test_open_for_a_moment(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (udev)");
+    seen();
+    SAYS("");
+    assert_int_equal(host->drives[0].adopt, ADOPT_CHECKING);
+    drive.foreign.count = 0;
+    tick(1000);
+    SAYS("scan fresh");
+    seen();
+    SAYS("detach 1");
+}
+
+static void test_open_for_good(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (qemu)");
+    seen();
+    for (unsigned looks = 1; looks < 4; looks++) {
+        assert_int_equal(host->drives[0].adopt, ADOPT_CHECKING);
+        tick(4000);
+        SAYS("scan fresh");
+        seen();
+    }
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
+    SAYS("");
+}
+
+static void test_open_and_more_is_judged_at_once(void **state)
+{
+    (void)state;
+    found();
+    want_drive();
+    foreign_add(&drive.foreign, FOREIGN_OPEN, (struct nsid){1}, "process 7 (mkfs)");
+    foreign_add(&drive.foreign, FOREIGN_DATA, (struct nsid){1}, "byte 0");
+    seen();
+    assert_int_equal(host->drives[0].adopt, ADOPT_REFUSED);
 }
 
 static void test_older_look_does_not_judge(void **state)
@@ -559,128 +604,6 @@ static void test_drive_goes_and_comes(void **state)
     SAYS("node 1");
 }
 
-/* ---- erasing -------------------------------------------------------------------------------------------------------
- */
-
-static void test_verdicts(void **state)
-{
-    for (int verdict = ERASE_UNFINISHED; verdict < ERASE_VERDICT_COUNT; verdict++) {
-        cut();
-        erased((enum erase_verdict)verdict);
-        assert_true(result.record_wanted);
-        assert_int_equal(host->erasure_seq, 1);
-        const enum slice_state want = verdict == ERASE_VERIFIED ? SLICE_FREE : SLICE_QUARANTINED;
-        if (slice(0)->state != want)
-            fail_msg("%s: got %s", erase_verdict_word((enum erase_verdict)verdict), slice_state_word(slice(0)->state));
-        assert_true((slice(0)->erased_seq > 0) == (verdict == ERASE_VERIFIED));
-        teardown(state);
-        setup(state);
-    }
-}
-
-static void test_error_is_no_erase(void **state)
-{
-    (void)state;
-    cut();
-    failed(ERR_DEVICE);
-    assert_false(result.record_wanted);
-    assert_int_equal(slice(0)->state, SLICE_QUARANTINED);
-    assert_string_equal(slice(0)->why, "it failed");
-}
-
-/* Expected are 10 minutes for a change of the key (FNA bit 2). */
-static void test_long_erase_is_said(void **state)
-{
-    (void)state;
-    cut();
-    SAYS("erase 1");
-    const struct host_orders erase = orders;
-    tick(599999);
-    assert_string_equal(slice(0)->why, "");
-    assert_true(orders.wake_ms <= now_ms + 1);
-    tick(1);
-    assert_string_equal(slice(0)->why, "erasing for 0 h 10 min by format-crypto, expected were 10 min: the drive does "
-                                       "not say how far it is");
-    const struct order order = {.kind = ORDER_ERASE, .slice = slice(0)->id};
-    tell((struct host_event){.kind = HOST_PROGRESS, .order = &order, .percent = 10});
-    tick(2 * 3600000);
-    assert_string_equal(slice(0)->why, "erasing for 2 h 10 min by format-crypto, expected were 10 min: the drive says 10 %");
-    assert_int_equal(slice(0)->state, SLICE_ERASING); /* nobody calls it off */
-    orders = erase;
-    erased(ERASE_VERIFIED);
-    assert_int_equal(slice(0)->state, SLICE_FREE);
-    assert_string_equal(slice(0)->why, "");
-    tick(7200000);
-    assert_string_equal(slice(0)->why, "");
-}
-
-static void test_busy_erase_is_quarantined_in_the_end(void **state)
-{
-    (void)state;
-    cut();
-    const uint64_t from_ms = now_ms;
-    unsigned tries = 0;
-    while (slice(0)->state != SLICE_QUARANTINED) {
-        if (now_ms > from_ms + 2 * 3600000)
-            fail_msg("it never ends: %u tries", tries);
-        if (orders.count > 0 && strcmp(said(), "erase 1") == 0) {
-            failed(ERR_BUSY);
-            tries++;
-        } else if (orders.count > 0 && strcmp(said(), "erase 2") == 0) {
-            erased(ERASE_VERIFIED); /* the others go on */
-        } else if (orders.count > 0 && strncmp(said(), "scan", 4) == 0) {
-            seen();
-        } else if (orders.count > 0 && strncmp(said(), "node", 4) == 0) {
-            node_told();
-        } else {
-            tick(1000);
-            if (host->list_busy)
-                listed(&drive.ident, 1);
-        }
-    }
-    assert_true(now_ms - from_ms >= 600000);
-    assert_true(tries > 5);
-    assert_int_equal(slice(1)->state, SLICE_FREE);
-}
-
-static void test_verification_of_another_life_does_not_count(void **state)
-{
-    (void)state;
-    cut();
-    const struct order order = last_order();
-    tell((struct host_event){.kind = HOST_DRIVE_SAID, .order = &order});
-    assert_int_equal(slice(0)->state, SLICE_VERIFYING);
-    restart("boot-1");
-    tick(1);
-    relist();
-    seen();
-    SAYS("erase 1");
-    assert_int_equal(slice(0)->state, SLICE_ERASING);
-}
-
-static void test_retry(void **state)
-{
-    (void)state;
-    cut();
-    erased(ERASE_LIED);
-    seen();
-    erased(ERASE_VERIFIED);
-    seen();
-    node_told();
-    SAYS("");
-    want_slices("", 0);
-    SAYS("");
-    wants->slices[0].retries = 1;
-    send_wants();
-    SAYS("erase 1");
-    erased(ERASE_LIED);
-    seen();
-    SAYS(""); /* the same wish counts once */
-    wants->slices[0].retries = 2;
-    send_wants();
-    SAYS("erase 1");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -689,6 +612,9 @@ int main(void)
         TEST(test_unasked_drive_is_only_looked_at),
         TEST(test_adoption),
         TEST(test_foreign_data_refuses),
+        TEST(test_open_for_a_moment),
+        TEST(test_open_for_good),
+        TEST(test_open_and_more_is_judged_at_once),
         TEST(test_older_look_does_not_judge),
         TEST(test_plan_that_does_not_fit_any_more),
         TEST(test_ambiguous_serial_is_not_touched),
@@ -710,12 +636,6 @@ int main(void)
         TEST(test_drive_that_cannot_be_cut_is_left_as_it_was),
         TEST(test_full_drive_has_fewer_slices),
         TEST(test_drive_goes_and_comes),
-        TEST(test_verdicts),
-        TEST(test_error_is_no_erase),
-        TEST(test_long_erase_is_said),
-        TEST(test_busy_erase_is_quarantined_in_the_end),
-        TEST(test_verification_of_another_life_does_not_count),
-        TEST(test_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

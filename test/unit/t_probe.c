@@ -254,7 +254,8 @@ static void test_zoo_by_tools(void **state)
         size_t argc = 0;
         for (; rows[i].argv[argc] != NULL; argc++)
             argv[argc] = rows[i].argv[argc];
-        const char *path = new_image(strcmp(rows[i].part, "xfs") == 0 ? 512 * MIB : IMAGE_BYTES);
+        const bool large = strcmp(rows[i].part, "xfs") == 0 || strcmp(rows[i].part, "btrfs") == 0;
+        const char *path = new_image(large ? 512 * MIB : IMAGE_BYTES);
         argv[argc++] = path;
         argv[argc] = NULL;
         if (run(argv))

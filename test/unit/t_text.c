@@ -269,6 +269,44 @@ static void test_distance(void **state)
     assert_int_equal(text_distance("a", longer), 64);
 }
 
+static void test_glob(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        bool fits;
+    } rows[] = {
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "anything", true},
+        {"abc", "abc", true},
+        {"abc", "abcd", false},
+        {"abcd", "abc", false},
+        {"abc", "ABC", false},
+        {"a?c", "abc", true},
+        {"a?c", "ac", false},
+        {"?", "", false},
+        {"a*", "a", true},
+        {"*c", "abc", true},
+        {"*c", "abcd", false},
+        {"a*c", "abcbc", true},
+        {"a*bc*e", "abcbcde", true},
+        {"a**e", "ae", true},
+        {"*ab*ab*", "xabyabz", true},
+        {"*ab*ab*", "xabyaz", false},
+        {"*?", "", false},
+        {"[a]", "a", false}, /* no classes: brackets are themselves */
+        {"[a]", "[a]", true},
+        {"SAMSUNG MZ*", "SAMSUNG MZQL21T9HCJR-00A07", true},
+        {"0000:4?:00.?", "0000:41:00.0", true},
+        {"a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (text_glob(rows[i].pattern, rows[i].text) != rows[i].fits)
+            fail_msg("'%s' and '%s': got %d", rows[i].pattern, rows[i].text, !rows[i].fits);
+}
+
 static void test_uuid(void **state)
 {
     (void)state;
@@ -286,7 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy),       cmocka_unit_test(test_u64),  cmocka_unit_test(test_size),
         cmocka_unit_test(test_for_people), cmocka_unit_test(test_hex),  cmocka_unit_test(test_names),
-        cmocka_unit_test(test_distance),   cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_distance),   cmocka_unit_test(test_uuid), cmocka_unit_test(test_glob),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
