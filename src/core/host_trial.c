@@ -4,8 +4,9 @@
  *   - Once for each drive and firmware. A drive that fails is at fault, and from then on its slices are overwritten,
  *     one by one, which cannot hit anybody.
  *   - A drive with one namespace has nobody to hit.
- *   - No neighbour to try it on: a drive that has never passed overwrites while somebody has a slice of it; one that
- *     has passed with its last firmware goes on, and is tried at the next opportunity.
+ *   - While somebody has a slice of a drive that has never passed, or has failed, it is overwritten and not tried: the
+ *     trial's own erase could hit that one. A drive that has passed with its last firmware goes on, and is tried at the
+ *     next opportunity.
  *   - After every erase there is a sign that costs nothing: a neighbour whose used blocks (NUSE) have gone to zero. A
  *     tenant can do that as well (by deallocating all of its slice), so a person decides: `drive retry`. */
 #include "core/erase.h"
@@ -66,10 +67,14 @@ void trial_choose(const struct host *host, const struct host_drive *drive, const
     order->method = erase_choose(&drive->seen.caps, alone);
     if (alone || order->method == ERASE_OVERWRITE || (this_firmware && drive->trial_passed))
         return;
+    if (!drive->trial_passed && somebody_has_one(host, drive)) { /* a trial would be tried on them, too */
+        order->method = ERASE_OVERWRITE;
+        return;
+    }
     const struct host_slice *near = this_firmware ? NULL : neighbour_of(host, drive, slice);
     if (near != NULL)
         order->neighbour = slice_ns(&near->slice);
-    else if (drive->trial_hit || (!tried && somebody_has_one(host, drive)))
+    else if (drive->trial_hit)
         order->method = ERASE_OVERWRITE;
 }
 

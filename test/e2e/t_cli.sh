@@ -71,9 +71,14 @@ object() {
 	case $noun/$1 in
 	slice/*) echo "$quarantined" ;;
 	erasure/*) echo "$erasure" ;;
-	drive/retry) echo HITS1 ;;
-	drive/resume) echo DRAINED1 ;;
-	drive/*) [ "$verb" = adopt ] && echo SPARE1 || echo T1 ;;
+	drive/*)
+		case $verb in
+		adopt) echo SPARE1 ;;
+		retry) echo HITS1 ;;
+		resume) echo DRAINED1 ;;
+		*) echo T1 ;;
+		esac
+		;;
 	host/*) echo e2e ;;
 	claim/*) echo held ;;
 	vm/*) [ "$verb" = create ] && echo web2 || echo web ;;

@@ -6,7 +6,7 @@ top=$(readlink -f "$(dirname "$0")/../..")
 begin t_probe
 
 drives_start GOOD=tiny NOMGMT=tiny-no-nsmgmt WIPES=tiny-fna1 NONAME=tiny-zero-ids ORDER=tiny-delete-order IDS=tiny-reused-ids \
-	HITS=tiny LIAR=tiny-format BIG=p4510-2tb OLD=tiny-old-firmware LATE=tiny-old-firmware-reset CRASH=tiny
+	HITS=tiny-format LIAR=tiny-format BIG=p4510-2tb OLD=tiny-old-firmware LATE=tiny-old-firmware-reset CRASH=tiny
 server_start
 agent_start
 class_small

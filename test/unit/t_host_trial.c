@@ -193,6 +193,24 @@ static void test_firmware_that_failed_is_not_asked_again(void **state)
     CHOOSES("overwrite"); /* the first slice is free, there is nobody to try it on */
 }
 
+/* A person has let it be used in spite of that; new firmware may be better, but a tenant is not what that is tried on. */
+static void test_trial_is_not_made_beside_a_tenant(void **state)
+{
+    (void)state;
+    passed();
+    want_slices("a", 1);
+    host->drives[0].trial_passed = false;
+    host->drives[0].trial_hit = true;
+    firmware("F2");
+    tick(61000);
+    relist();
+    seen();
+    wants->slices[1].owner.v[0] = '\0';
+    wants->slices[1].generation = 2;
+    send_wants();
+    CHOOSES("overwrite");
+}
+
 static void test_used_blocks_that_vanish_are_a_sign(void **state)
 {
     static const struct {
@@ -293,6 +311,7 @@ int main(void)
         TEST(test_never_tried_and_somebody_has_a_slice),
         TEST(test_new_firmware_is_tried_at_the_next_opportunity),
         TEST(test_firmware_that_failed_is_not_asked_again),
+        TEST(test_trial_is_not_made_beside_a_tenant),
         TEST(test_retry_leads_out_of_fault),
         TEST(test_used_blocks_that_vanish_are_a_sign),
         TEST(test_used_blocks_may_vanish_without_an_erase),
