@@ -45,8 +45,7 @@ static struct measure measure(const struct sched_host *host, const struct sched_
     return (struct measure){0};
 }
 
-/* Whether the host can carry the request; if not, the first filter at which it falls is written down. */
-static bool fits(const struct sched_host *host, const struct sched_request *request, struct sched_answer *out)
+bool sched_fits(const struct sched_host *host, const struct sched_request *request, struct sched_answer *out)
 {
     for (unsigned f = 0; f < SCHED_FILTER_COUNT; f++) {
         const struct measure m = measure(host, request, (enum sched_filter)f);
@@ -158,6 +157,19 @@ static void pick_pack(const struct sched_host *host, struct groups *groups, size
     }
 }
 
+void sched_pick(const struct sched_host *host, const struct sched_request *request, struct sched_answer *out)
+{
+    struct groups groups;
+    must(host->slice_count >= request->slices);
+    out->slice_count = 0;
+    groups_fill(host, &groups);
+    if (request->spread == SPREAD_DRIVES)
+        pick_spread(host, &groups, request->slices, out);
+    else
+        pick_pack(host, &groups, request->slices, out);
+    must(out->slice_count == request->slices);
+}
+
 void sched_place(const struct sched_host *hosts, size_t host_count, const struct sched_request *request,
                  struct sched_answer *out)
 {
@@ -169,22 +181,14 @@ void sched_place(const struct sched_host *hosts, size_t host_count, const struct
         if (request->host.v[0] != '\0' && !name_eq(&request->host, &hosts[i].name))
             continue;
         answer.hosts_asked++;
-        if (!fits(&hosts[i], request, &answer))
+        if (!sched_fits(&hosts[i], request, &answer))
             continue;
         if (!answer.placed || better(&hosts[i], &hosts[answer.host], request->spread))
             answer.host = i;
         answer.placed = true;
     }
-    if (answer.placed) {
-        struct groups groups;
-        const struct sched_host *host = &hosts[answer.host];
-        groups_fill(host, &groups);
-        if (request->spread == SPREAD_DRIVES)
-            pick_spread(host, &groups, request->slices, &answer);
-        else
-            pick_pack(host, &groups, request->slices, &answer);
-        must(answer.slice_count == request->slices);
-    }
+    if (answer.placed)
+        sched_pick(&hosts[answer.host], request, &answer);
     *out = answer;
 }
 

@@ -69,6 +69,12 @@ struct sched_answer {
     struct sched_refusal refusal[SCHED_FILTER_COUNT];
 };
 
+/* The three steps, for who keeps the hosts in an order of its own. Whether the host can carry the request; if not, it is
+ * counted at the first filter at which it falls. */
+bool sched_fits(const struct sched_host *host, const struct sched_request *request, struct sched_answer *counts);
+/* Fills out->slices from a host that fits. */
+void sched_pick(const struct sched_host *host, const struct sched_request *request, struct sched_answer *out);
+
 void sched_place(const struct sched_host *hosts, size_t host_count, const struct sched_request *request,
                  struct sched_answer *out);
 /* The refusal as one phrase: "no host fits: 1 of 1 has too few free slices of class 500G (needed 9, most 4; 2 more

@@ -117,6 +117,7 @@ static bool serve(const struct options *options, int signals, struct err *err)
         ok = loop(server, signals, err);
         http_server_close(server);
     }
+    service_close(&service);
     store.close(store.self);
     return ok;
 }

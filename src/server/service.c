@@ -29,6 +29,7 @@ bool host_touch(struct service *service, const struct name *host, struct err *er
     if (!must_get(service, ROW_HOST, "host", host->v, &row, err))
         return false;
     row.wants_revision++;
+    fleet_dirty(service->fleet, host);
     return service->store->put(service->store->self, ROW_HOST, &row, err);
 }
 
@@ -122,39 +123,31 @@ static bool numbers_read(struct service *service, struct err *err)
 
 bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err)
 {
-    *service = (struct service){.store = store, .rng = {seed}, .limits = health_defaults};
+    *service = (struct service){.store = store, .rng = {seed}, .limits = health_defaults, .fleet = fleet_new()};
     if (!store->begin(store->self, err))
         return false;
-    if (numbers_read(service, err) && store->commit(store->self, err))
+    if (numbers_read(service, err) && fleet_begin(service, err) && store->commit(store->self, err))
         return true;
     store->rollback(store->self);
     return false;
+}
+
+void service_close(struct service *service)
+{
+    fleet_free(service->fleet);
+    service->fleet = NULL;
 }
 
 /* ---- signs of life ------------------------------------------------------------------------------------------- */
 
 void service_alive(struct service *service, const struct name *host, uint64_t now_ms)
 {
-    size_t oldest = 0;
-    for (size_t i = 0; i < service->life_count; i++) {
-        if (name_eq(&service->life[i].host, host)) {
-            service->life[i].seen_ms = now_ms;
-            return;
-        }
-        if (service->life[i].seen_ms < service->life[oldest].seen_ms)
-            oldest = i;
-    }
-    const size_t place = service->life_count < SERVICE_HOSTS_MAX ? service->life_count++ : oldest;
-    service->life[place].host = *host;
-    service->life[place].seen_ms = now_ms;
+    fleet_seen(service->fleet, host, now_ms);
 }
 
 uint64_t service_host_seen_ms(const struct service *service, const struct name *host)
 {
-    for (size_t i = 0; i < service->life_count; i++)
-        if (name_eq(&service->life[i].host, host))
-            return service->life[i].seen_ms;
-    return 0;
+    return fleet_seen_ms(service->fleet, host);
 }
 
 bool service_host_up(const struct service *service, const struct name *host, uint64_t now_ms)

@@ -13,10 +13,10 @@
 #include "core/health.h"
 #include "core/plan.h"
 #include "core/sched.h"
+#include "server/fleet.h"
 #include "store/store_port.h"
 
 enum {
-    SERVICE_HOSTS_MAX = 64,         /* hosts whose last sign of life is kept (embedded default: one machine) */
     SERVICE_SILENT_MS = 30000,      /* a host that has not asked for its wants for so long is down */
     SERVICE_VCPU_OVERCOMMIT = 16,   /* vCPUs given out per CPU of a host; memory is never given out twice */
 };
@@ -25,15 +25,12 @@ struct service {
     struct store *store; /* borrowed */
     struct rng rng;
     struct health_limits limits; /* health_defaults; the caller may set others after service_open() */
-    struct {
-        struct name host;
-        uint64_t seen_ms;
-    } life[SERVICE_HOSTS_MAX];
-    size_t life_count;
+    struct fleet *fleet; /* owned: the scheduler's index, and when each host gave its last sign of life */
 };
 
 /* Reads or makes the database's own numbers and the default classes and flavors. Own transaction, committed. */
 bool service_open(struct service *service, struct store *store, uint64_t seed, struct err *err);
+void service_close(struct service *service); /* also one whose open failed */
 
 /* Of the database, inside the caller's transaction: what is not committed is not so. */
 bool service_incarnation(struct service *service, uint64_t *out, struct err *err);

@@ -13,150 +13,7 @@ bool service_slice_is_free(const struct row_slice *row)
            !row->retire && slice->erasure.v[0] != '\0' && slice->erased_seq > slice->attached_seq;
 }
 
-/* Invariant 1 once more, from the server's own books: the record of that erase is here, verified, and of this slice. */
-static bool proof_is_here(struct service *service, const struct row_slice *row, bool *out, struct err *err)
-{
-    struct row_erasure erasure;
-    bool found;
-    if (!service->store->get(service->store->self, ROW_ERASURE, row->slice.erasure.v, &erasure, &found, err))
-        return false;
-    *out = found && erasure.erasure.verdict == ERASE_VERIFIED && slice_id_eq(&erasure.slice, &row->slice.id) &&
-           name_eq(&erasure.host, &row->host);
-    return true;
-}
-
-enum service_of { SERVES_NOT, SERVES_DRAINED, SERVES };
-
-static enum service_of drive_serves(const struct service *service, const struct rows *drives,
-                                    const struct row_slice *slice)
-{
-    for (size_t i = 0; i < drives->count; i++) {
-        const struct row_drive *drive = rows_at(drives, i);
-        if (!name_eq(&drive->host, &slice->host) || strcmp(drive->report.seen.ident.serial, slice->slice.drive) != 0)
-            continue;
-        if ((drive->report.adopt != ADOPT_DONE && drive->report.adopt != ADOPT_CUTTING) ||
-            drive->task.kind == TASK_PROBE_DESTRUCTIVE ||
-            (drive->task.kind == TASK_FIRMWARE && !drive->report.seen.fw.no_reset))
-            return SERVES_NOT;
-        const struct drive_drain drain = service_drive_drain(service, drive);
-        return drain_is_on(&drain) ? SERVES_DRAINED : SERVES;
-    }
-    return SERVES_NOT;
-}
-
-/* ---- what the scheduler sees --------------------------------------------------------------------------------- */
-
-struct view {
-    struct sched_host *hosts;
-    struct sched_slice *slices;
-    size_t host_count;
-};
-
-static void view_free(struct view *view)
-{
-    free(view->hosts);
-    free(view->slices);
-}
-
-static int slice_order(const void *a, const void *b)
-{
-    const struct sched_slice *x = a, *y = b;
-    const int by_drive = strcmp(x->drive, y->drive);
-    return by_drive != 0 ? by_drive : strcmp(x->id.v, y->id.v);
-}
-
-static uint64_t left_of(uint64_t whole, uint64_t used)
-{
-    return whole > used ? whole - used : 0;
-}
-
-static void view_room(struct sched_host *out, const struct row_host *host, const struct rows *vms)
-{
-    uint64_t vcpus = 0, memory = 0;
-    for (size_t i = 0; i < vms->count; i++) {
-        const struct row_vm *vm = rows_at(vms, i);
-        if (!name_eq(&vm->host, &host->name))
-            continue;
-        vcpus += vm->spec.vcpus;
-        memory += vm->spec.memory_bytes;
-    }
-    out->vcpus_free = left_of((uint64_t)host->vcpus * SERVICE_VCPU_OVERCOMMIT, vcpus);
-    out->memory_free_bytes = left_of(host->memory_bytes, memory);
-}
-
-/* A slice of this host, class and drive that can be given out, or could be if its drive were not drained. */
-static bool view_slice(struct service *service, const struct name *class, const struct row_slice *row,
-                       const struct rows *drives, struct sched_host *host, struct sched_slice **next, struct err *err)
-{
-    bool proved = false;
-    if (!name_eq(&row->host, &host->name) || !name_eq(&row->slice.class, class) || !service_slice_is_free(row))
-        return true;
-    const enum service_of serves = drive_serves(service, drives, row);
-    if (serves == SERVES_NOT)
-        return true;
-    if (!proof_is_here(service, row, &proved, err))
-        return false;
-    if (!proved)
-        return true;
-    if (serves == SERVES_DRAINED) {
-        host->left_out++;
-        return true;
-    }
-    (*next)->id = row->slice.id;
-    text_cut((*next)->drive, sizeof((*next)->drive), row->slice.drive);
-    (*next)++;
-    return true;
-}
-
-static bool view_read(struct service *service, const struct name *class, uint64_t now_ms, struct view *out, struct err *err)
-{
-    auto_rows struct rows hosts = {0}, drives = {0}, slices = {0}, vms = {0};
-    if (!rows_read(service, ROW_HOST, NULL, &hosts, err) || !rows_read(service, ROW_DRIVE, NULL, &drives, err) ||
-        !rows_read(service, ROW_SLICE, NULL, &slices, err) || !rows_read(service, ROW_VM, NULL, &vms, err))
-        return false;
-    out->hosts = calloc(hosts.count + 1, sizeof(*out->hosts));
-    out->slices = calloc(slices.count + 1, sizeof(*out->slices));
-    must(out->hosts != NULL && out->slices != NULL);
-    struct sched_slice *next = out->slices;
-    for (size_t h = 0; h < hosts.count; h++) {
-        const struct row_host *host = rows_at(&hosts, h);
-        struct sched_host *seen = &out->hosts[out->host_count++];
-        *seen = (struct sched_host){
-            .name = host->name, .up = service_host_up(service, &host->name, now_ms), .virt_down = host->troubles.virt[0] != '\0', .slices = next};
-        view_room(seen, host, &vms);
-        for (size_t i = 0; i < slices.count; i++)
-            if (!view_slice(service, class, rows_at(&slices, i), &drives, seen, &next, err))
-                return false;
-        seen->slice_count = (size_t)(next - seen->slices);
-        qsort(out->slices + (seen->slices - out->slices), seen->slice_count, sizeof(*next), slice_order);
-    }
-    return true;
-}
-
 /* ---- claims -------------------------------------------------------------------------------------------------- */
-
-static bool place(struct service *service, const struct sched_request *request, uint64_t now_ms, struct name *host_out,
-                  struct row_claim *claim, struct err *err)
-{
-    struct view view = {0};
-    struct sched_answer answer;
-    bool ok = view_read(service, &request->class, now_ms, &view, err);
-    if (ok) {
-        sched_place(view.hosts, view.host_count, request, &answer);
-        if (answer.placed) {
-            *host_out = view.hosts[answer.host].name;
-            memcpy(claim->slices, answer.slices, sizeof(claim->slices));
-            claim->slice_count = answer.slice_count;
-        } else {
-            char why[WHY_MAX];
-            sched_explain(request, &answer, why, sizeof(why));
-            ok = err_set(err, ERR_FULL, "%s", why);
-            err_hint(err, "see what is there: nsmith slice ls");
-        }
-    }
-    view_free(&view);
-    return ok;
-}
 
 static bool claim_take(struct service *service, struct row_claim *claim, struct err *err)
 {
@@ -167,7 +24,7 @@ static bool claim_take(struct service *service, struct row_claim *claim, struct 
         struct row_slice row;
         if (!must_get(service, ROW_SLICE, "slice", claim->slices[i].v, &row, err))
             return false;
-        must(service_slice_is_free(&row)); /* the same transaction has just said so */
+        must(service_slice_is_free(&row)); /* fleet_find() has just said so, in this transaction */
         row.claim = claim->id;
         row.generation++;
         if (!service->store->put(service->store->self, ROW_SLICE, &row, err))
@@ -194,7 +51,7 @@ static bool claim_make(struct service *service, const struct sched_request *requ
         return false;
     if (found)
         return err_set(err, ERR_CONFLICT, "cannot make claim '%s': there is one of that name", claim.id.v);
-    if (!place(service, request, now_ms, &claim.host, &claim, err) || !claim_take(service, &claim, err))
+    if (!fleet_find(service, request, now_ms, &claim, err) || !claim_take(service, &claim, err))
         return false;
     *out = claim;
     return true;

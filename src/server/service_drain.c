@@ -56,6 +56,7 @@ bool service_drain(struct service *service, const char *serial, const struct nam
     if (!row.drained)
         row.drained_ms = now_ms;
     row.drained = true;
+    fleet_dirty(service->fleet, &row.host);
     if (!service->store->put(service->store->self, ROW_DRIVE, &row, err))
         return false;
     *out = row;
@@ -83,6 +84,7 @@ bool service_resume(struct service *service, const char *serial, const struct na
     row.drain_why[0] = '\0';
     row.drained_ms = 0;
     row.health_accepted |= drain.health;
+    fleet_dirty(service->fleet, &row.host);
     if (!service->store->put(service->store->self, ROW_DRIVE, &row, err))
         return false;
     *out = row;

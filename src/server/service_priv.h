@@ -33,6 +33,13 @@ bool firmware_forget(struct service *service, const struct firmware_job *job, st
 
 #define auto_rows __attribute__((cleanup(rows_free)))
 
+/* The index (service_fleet.c): all hosts are to be read, at the start; and a place for a claim. What it answers is so by
+ * the rows, in this transaction: each slice free, proven and served, and room for the VM. ERR_FULL: nothing fits, and
+ * why. Fills host and slices. */
+bool fleet_begin(struct service *service, struct err *err);
+bool fleet_find(struct service *service, const struct sched_request *request, uint64_t now_ms, struct row_claim *claim,
+                struct err *err);
+
 /* Makes the slices nobody's: they are wanted with the next generation and without an owner. */
 bool claim_let_go(struct service *service, struct row_claim *claim, struct err *err);
 

@@ -25,6 +25,7 @@ bool service_register(struct service *service, const struct name *host, uint64_t
         row = (struct row_host){.name = *host, .wants_revision = 1};
     row.registration++;
     row.report_number = 0;
+    fleet_dirty(service->fleet, host);
     row.last_seen_ms = now_ms;
     if (!put(service, ROW_HOST, &row, err))
         return false;
@@ -321,6 +322,7 @@ bool service_report(struct service *service, const struct report *report, uint64
     if (report->number != 0 && report->number < host.report_number)
         return true; /* a newer one has overtaken it */
     host.report_number = report->number;
+    fleet_dirty(service->fleet, &report->host);
     bool touched = false, restored = false;
     uint64_t incarnation;
     if (!service_incarnation(service, &incarnation, err))
@@ -364,6 +366,7 @@ bool service_record(struct service *service, const struct name *host, const stru
         return false;
     if (row->seq <= host_row.erasures_have)
         return true; /* sent twice */
+    fleet_dirty(service->fleet, host); /* a proof is what a free slice may wait for */
     const char *anchor = host_row.anchor[0] != '\0' ? host_row.anchor : zeros;
     if (row->seq != host_row.erasures_have + 1 || strcmp(prev_hash, anchor) != 0) {
         err_set(err, ERR_CONFLICT, "cannot take erasure record %ju of host '%s': the chain held here ends at record %ju",

@@ -8,6 +8,7 @@ static bool life_begin(struct sim *sim)
 {
     struct err err = {0};
     struct sim_server *server = &sim->server;
+    service_close(&server->service); /* of the life before */
     server->up = service_open(&server->service, &server->store, rng_next(&sim->rng), &err);
     return server->up;
 }
@@ -43,6 +44,7 @@ void server_open(struct sim *sim)
 
 void server_close(struct sim *sim)
 {
+    service_close(&sim->server.service);
     sim->server.store.close(sim->server.store.self);
     if (sim->server.has_backup)
         sim->server.backup.close(sim->server.backup.self);

@@ -171,6 +171,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
     (void)state;
+    service_close(&service);
     store.close(store.self);
     return 0;
 }

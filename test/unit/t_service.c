@@ -27,6 +27,7 @@ static void test_registration_survives(void **state)
 {
     (void)state;
     const uint64_t old = report.registration;
+    service_close(&service);
     assert_true(service_open(&service, &store, 2, &err));
     register_host();
     assert_int_equal(report.registration, old + 1);
@@ -57,6 +58,7 @@ static void test_restored_database_raises_incarnation(void **state)
     assert_int_equal(wants_now().incarnation, 1);
     DO(send(&err));
     assert_int_equal(wants_now().incarnation, 2);
+    service_close(&service);
     assert_true(service_open(&service, &store, 2, &err));
     const struct wants wants = wants_now();
     assert_int_equal(wants.incarnation, 2);
