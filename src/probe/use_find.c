@@ -108,12 +108,22 @@ static bool source_is_meant(const struct use *use, char *source)
     return false;
 }
 
+/* A node of devtmpfs that is mounted elsewhere, as for a container: "/nvme0n1" is its path in there. */
+static bool is_node(const struct use *use, const char *type, const char *root)
+{
+    const size_t len = strcspn(root, " ");
+    for (size_t i = 0; use->block && strcmp(type, "devtmpfs") == 0 && i < use->kin_count; i++)
+        if (len == strlen(use->kin[i].name) + 1 && strncmp(root + 1, use->kin[i].name, len - 1) == 0)
+            return true;
+    return false;
+}
+
 /* proc_pid_mountinfo(5): "36 35 98:0 /root /mnt rw,noatime master:1 - ext3 /dev/sda1 rw". false: not such a line. */
 static bool see_mount(const struct use *use, char *line)
 {
     unsigned major, minor;
-    int at = 0;
-    if (sscanf(line, "%*u %*u %u:%u %*s %n", &major, &minor, &at) != 2 || at == 0)
+    int root = 0, at = 0;
+    if (sscanf(line, "%*u %*u %u:%u %n%*s %n", &major, &minor, &root, &at) != 2 || at == 0)
         return false;
     char *point = line + at, *dash = strstr(point, " - ");
     if (dash == NULL)
@@ -126,7 +136,7 @@ static bool see_mount(const struct use *use, char *line)
     point[strcspn(point, " ")] = '\0';
     use_unescape(point);
     use_unescape(source);
-    if (use_is_kin_dev(use, makedev(major, minor)) || source_is_meant(use, source))
+    if (use_is_kin_dev(use, makedev(major, minor)) || is_node(use, type, line + root) || source_is_meant(use, source))
         ask_found(use->ask, FOREIGN_MOUNT, "%s at %s, from %s", type, point, use->ask->path);
     return true;
 }
@@ -206,13 +216,15 @@ void use_find_swaps(const struct use *use)
 
 /* The kernel's own servers (NVMe over fabrics, SCSI target) show neither as holders nor as open files, and nvmet does
  * not even open exclusively. */
-static void find_exports_in(const struct use *use, const char *under)
+static void find_exports_in(const struct use *use, const char *folder, const char *under)
 {
     char pattern[USE_PATH_MAX], target[USE_LINE_MAX];
     glob_t found = {0};
-    if (!use_path(pattern, "%s/kernel/config", use->roots->sys) || access(pattern, F_OK) < 0)
-        return; /* not mounted: nothing can be exported */
-    if (!use_path(pattern, "%s/kernel/config/%s", use->roots->sys, under))
+    if (!use_path(pattern, "%s/kernel/config/%s", use->roots->sys, folder))
+        return;
+    if (access(pattern, F_OK) < 0 && errno == ENOENT)
+        return; /* no such server is loaded, or the file system not mounted: glob() calls that an error */
+    if (!use_path(pattern, "%s/kernel/config/%s/%s", use->roots->sys, folder, under))
         return;
     int rc = glob(pattern, GLOB_ERR, NULL, &found);
     if (rc != 0 && rc != GLOB_NOMATCH)
@@ -227,8 +239,8 @@ static void find_exports_in(const struct use *use, const char *under)
 
 void use_find_exports(const struct use *use)
 {
-    find_exports_in(use, "nvmet/subsystems/*/namespaces/*/device_path");
-    find_exports_in(use, "target/core/*/*/udev_path");
+    find_exports_in(use, "nvmet/subsystems", "*/namespaces/*/device_path");
+    find_exports_in(use, "target/core", "*/*/udev_path");
 }
 
 void use_find_all(struct use *use)

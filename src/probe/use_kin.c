@@ -126,6 +126,8 @@ static int loop_says(const struct use *use, const char *name)
     auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
         return 0;
+    if (use->block)
+        return use_is_kin_dev(use, (dev_t)info.lo_rdevice) ? 1 : info.lo_rdevice != 0 ? -1 : 0;
     return info.lo_inode == use->ino && (dev_t)info.lo_device == use->dev ? 1 : -1;
 }
 
@@ -181,6 +183,8 @@ void use_find_kin(struct use *use)
             each_name(use, path, see_partition, name);
         if (use_path(path, "%s/class/block/%s/holders", use->roots->sys, name))
             each_name(use, path, see_holder, name);
+        if (use->block && use_path(path, "%s/block", use->roots->sys))
+            each_name(use, path, see_loop, ""); /* it holds nothing: sysfs does not call it a holder */
     }
     if (use_path(path, "%s/fs/btrfs", use->roots->sys))
         each_name(use, path, see_btrfs, "");

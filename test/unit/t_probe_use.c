@@ -219,6 +219,10 @@ static const struct {
      FOREIGN_HOLDER,
      "exported",
      {{"sys/kernel/config/target/core/iblock_0/x/udev_path", "/dev/nvme0n1\n"}}},
+    {"a loop device", FOREIGN_HOLDER, "loop3 is a loop device",
+     {{"sys/block/loop3/loop/backing_file", "/dev/nvme0n1\n"}, {"sys/class/block/loop3/dev", "7:3\n"}}},
+    {"its node mounted elsewhere", FOREIGN_MOUNT, "devtmpfs at /c/dev,",
+     {{"proc/1/mountinfo", ROOT_MOUNT "60 27 0:5 /nvme0n1 /c/dev rw - devtmpfs udev rw\n"}}},
     {"mounted", FOREIGN_MOUNT, "xfs at /data,", {MOUNT("60 27 259:0 / /data rw - xfs /dev/disk/x rw")}},
     {"mounted at a place with spaces",
      FOREIGN_MOUNT,
@@ -341,6 +345,10 @@ static void test_recorded_files(void **state)
     put_host(NULL, 0);
     look(false, &strict, path, &list);
     assert_nothing("an idle file", &list);
+    put(&(struct file){"sys/kernel/config/nvmet", "gone"});
+    put(&(struct file){"sys/kernel/config/target", "gone"});
+    look(false, &strict, path, &list);
+    assert_nothing("a kernel that has configfs and exports nothing", &list);
 
     snprintf(text, sizeof(text), "->%s", path);
     put(&(struct file){"proc/77/fd/3", text});
