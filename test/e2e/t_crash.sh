@@ -6,7 +6,6 @@
 set -uo pipefail
 top=$(readlink -f "$(dirname "$0")/../..")
 . "$top/test/e2e/lib.sh"
-unset NSMITH_RECORD # the server is killed: nobody in between
 begin t_crash
 seed=${1:-$((SRANDOM % 100000))}
 rounds=${2:-40}

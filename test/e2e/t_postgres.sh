@@ -5,7 +5,6 @@ set -uo pipefail
 top=$(readlink -f "$(dirname "$0")/../..")
 . "$top/test/e2e/lib.sh"
 [ -n "${NSMITH_TEST_PG-}" ] || exec "$top/test/unit/with-postgres" "$0" "$@"
-unset NSMITH_RECORD # the server is killed: nobody in between
 begin t_postgres
 database() { "$NSMITH_TEST_PG_CTL" "$@"; }
 
