@@ -54,6 +54,7 @@ setup_run() {
 	work=$(readlink -f "$work")
 	export NSMITH_RUN_DIR=$work/run NSMITH_STATE_DIR=$work/state
 	nsmith=$build/src/cli/nsmith softnvme=$build/src/softnvme/nsmith-softnvme socket=$work/soft.sock
+	agent_drives=(--softnvme "$socket")
 	nsmithd=$build/src/server/nsmithd agent=$build/src/agent/nsmith-agent
 	export PATH=$build/src/server:$build/src/agent:$PATH # where `nsmith up` finds them
 	mkdir -p "$NSMITH_RUN_DIR" "$NSMITH_STATE_DIR"

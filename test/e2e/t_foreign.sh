@@ -24,7 +24,7 @@ judged() { until_true 120 all_judged; }
 # even be opened alone; ?: something else.
 found() {
 	drive_json "$1" | jq -r '[.foreign[] |
-		if (.what | test("^(mounted|swap|held|open in)")) then "u"
+		if (.what | test("^is (mounted|used to swap|held|open in)")) then "u"
 		elif (.detail | test("^partition table ")) or .what == "holds a signature" then "s"
 		elif .what == "holds data of unknown kind" or (.detail | test("^cannot read at byte")) then "b"
 		elif (.detail | test("places of signatures|look for signatures")) then "s"
