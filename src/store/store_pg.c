@@ -16,7 +16,7 @@
 /* get, put, del and each of all kinds, and each by host, claim and slice where there is such a column. */
 enum { STATEMENTS_MAX = STORE_KIND_COUNT * 7 };
 
-static const char *const each_columns[] = {"slice", "claim", "host"}; /* the fewest rows first */
+static const char *const each_columns[] = {"host", "claim", "slice"}; /* those of store_filter_column() */
 
 struct pg_store {
     struct pg pg;
@@ -207,27 +207,6 @@ static bool p_del(void *self, enum store_kind kind, const char *key, struct err 
     return pg_run(&store->pg, name, &key, 1, NULL, err, "cannot delete %s '%s'", store_kind_info(kind)->word, key);
 }
 
-static bool is_given(const char *text)
-{
-    return text != NULL && *text != '\0';
-}
-
-/* The statement that finds the fewest rows, and its parameter. */
-static int each_choose(enum store_kind kind, const struct store_filter *filter, char name[PG_NAME_MAX],
-                       const char **param)
-{
-    const struct store_filter none = {0}, *f = filter != NULL ? filter : &none;
-    const char *const wanted[] = {f->slice, f->claim, f->host}; /* as each_columns */
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        if (is_given(wanted[i])) {
-            name_of(name, each_columns[i], store_kind_info(kind)->table);
-            *param = wanted[i];
-            return 1;
-        }
-    name_of(name, "each", store_kind_info(kind)->table);
-    return 0;
-}
-
 /* All results are taken, whatever happens: the connection is of no use before. */
 static bool walk(struct pg_store *store, enum store_kind kind, const struct store_filter *filter, store_each_fn fn,
                  void *ctx, void *row, struct err *err)
@@ -256,8 +235,9 @@ static bool p_each(void *self, enum store_kind kind, const struct store_filter *
     const char *param = NULL;
     must(store->pg.open && !store->walking);
     store_filter_must_fit(kind, filter);
-    const int count = each_choose(kind, filter, name, &param);
-    if (!pg_send(&store->pg, name, &param, count, err))
+    const char *column = store_filter_column(filter, &param);
+    name_of(name, column != NULL ? column : "each", store_kind_info(kind)->table);
+    if (!pg_send(&store->pg, name, &param, column != NULL, err))
         return false;
     void *row = malloc(store_row_size(kind));
     must(row != NULL);

@@ -356,6 +356,18 @@ static bool is_given(const char *text)
     return text != NULL && *text != '\0';
 }
 
+const char *store_filter_column(const struct store_filter *filter, const char **value_out)
+{
+    const struct store_filter none = {0}, *f = filter != NULL ? filter : &none;
+    const char *const columns[] = {"slice", "claim", "host"}, *const values[] = {f->slice, f->claim, f->host};
+    for (size_t i = 0; i < COUNT(columns); i++)
+        if (is_given(values[i])) {
+            *value_out = values[i];
+            return columns[i];
+        }
+    return NULL;
+}
+
 void store_filter_must_fit(enum store_kind kind, const struct store_filter *filter)
 {
     if (filter == NULL)

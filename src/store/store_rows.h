@@ -54,6 +54,9 @@ bool store_row_del_check(enum store_kind kind, const void *old, struct err *err)
 /* A filter names only columns that the kind has; anything else is a bug of the caller. */
 void store_filter_must_fit(enum store_kind kind, const struct store_filter *filter);
 bool store_row_matches(enum store_kind kind, const void *row, const struct store_filter *filter);
+/* The column by which the fewest rows are found, and what it must be; the rest of a filter is compared row by row.
+ * NULL: there is none, all rows are to be looked at. */
+const char *store_filter_column(const struct store_filter *filter, const char **value_out);
 
 /* Zeroes what is never stored. */
 void store_row_tidy(enum store_kind kind, void *row);

@@ -213,26 +213,18 @@ static bool s_del(void *self, enum store_kind kind, const char *key, struct err 
            sqlite_fail(&store->file, rc, err, "cannot delete %s '%s'", store_kind_info(kind)->word, key);
 }
 
-static bool is_given(const char *text)
-{
-    return text != NULL && *text != '\0';
-}
-
 /* The statement that finds the fewest rows, bound. */
 static sqlite3_stmt *each_choose(struct sqlite_store *store, enum store_kind kind, const struct store_filter *filter)
 {
-    const char *const wanted[EACH_COUNT] = {
-        [EACH_HOST] = filter != NULL ? filter->host : NULL,
-        [EACH_CLAIM] = filter != NULL ? filter->claim : NULL,
-        [EACH_SLICE] = filter != NULL ? filter->slice : NULL,
-    };
-    for (unsigned by = EACH_COUNT - 1; by > EACH_ALL; by--)
-        if (is_given(wanted[by])) {
-            sqlite3_stmt *stmt = store->of[kind].each[by];
-            must(sqlite3_bind_text(stmt, 1, wanted[by], -1, SQLITE_STATIC) == SQLITE_OK);
-            return stmt;
-        }
-    return store->of[kind].each[EACH_ALL];
+    const char *value;
+    const char *column = store_filter_column(filter, &value);
+    unsigned by = EACH_ALL;
+    while (column != NULL && (each_columns[by] == NULL || strcmp(each_columns[by], column) != 0))
+        must(++by < EACH_COUNT);
+    sqlite3_stmt *stmt = store->of[kind].each[by];
+    if (column != NULL)
+        must(sqlite3_bind_text(stmt, 1, value, -1, SQLITE_STATIC) == SQLITE_OK);
+    return stmt;
 }
 
 static bool walk(struct sqlite_store *store, enum store_kind kind, const struct store_filter *filter, store_each_fn fn,
